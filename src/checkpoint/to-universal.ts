@@ -65,7 +65,7 @@ export async function writeUniversal(
     const target = output ?? defaultUniversalOutput(files.folder);
     const universalTag = `${basename(files.tag)}_universal`;
     const planned: UniversalFile[] = [];
-    for await (const file of universalFiles(optimizer)) {
+    for await (const file of universalFiles(optimizer, options.verify ?? true)) {
       throwIfAborted(options.signal);
       planned.push(file);
     }

@@ -12,7 +12,7 @@ import { dtypeInfo } from "../tensor/dtype.js";
 import { castTensor, contiguousStrides, type Tensor } from "../tensor/tensor.js";
 import type { TorchFile } from "../torch/file.js";
 import { asDict, PyFloat, PyGlobal, PyObject, PyTuple, type PyValue } from "../torch/objects.js";
-import { tensorsAt } from "../torch/read.js";
+import { tensorsAt, wholeCrc32 } from "../torch/read.js";
 import { NewStorage, planNewFile, planRewrittenFile, wholeRegion } from "../torch/rewrite-file.js";
 import { TorchTensor } from "../torch/values.js";
 import type { ZeroOptimizer } from "./optimizer.js";
@@ -33,10 +33,14 @@ const SHARDED = new Set(["base_optimizer_state", "param_slice_mappings", "single
 /**
  * Yields the files in this order: the trained parameters, in stages 1 and 2 everything else that `module` has as float32, the
  * optimizer's common state, and the model states as they are.
+ * @param verify  whether the model states, which are copied whole, are checked
  * @throws VistaError `UNSUPPORTED` for an elastic checkpoint and for a tensor that float32 cannot hold, `FORMAT` for a name that
  *   is no name of a folder, and what reading the files throws
  */
-export async function* universalFiles(optimizer: ZeroOptimizer): AsyncGenerator<UniversalFile> {
+export async function* universalFiles(
+  optimizer: ZeroOptimizer,
+  verify: boolean,
+): AsyncGenerator<UniversalFile> {
   const { models, shards, stage, groups } = optimizer;
   const source = shards[0]!.torchFile;
   const written = new Set<string>();
@@ -93,7 +97,7 @@ export async function* universalFiles(optimizer: ZeroOptimizer): AsyncGenerator<
   }
   const common = await planCommonState(source, stage);
   yield { name: `${UNIVERSAL_FOLDER}/${COMMON_STATE}`, content: contentOf(common) };
-  for (const { torchFile } of models) yield copyOf(torchFile);
+  for (const { torchFile } of models) yield await copyOf(torchFile, verify);
 }
 
 /**
@@ -171,7 +175,10 @@ async function planCommonState(source: TorchFile, stage: 1 | 2 | 3) {
   return planRewrittenFile(source, { value: node, protocol }, COMMON_STATE);
 }
 
-function copyOf({ file }: TorchFile): UniversalFile {
-  const region = { file, name: basename(file.path), offset: 0, length: file.size, crc32: undefined };
+/** Returns a copy of a file, which is checked as a whole; over a network its headers would be thousands of requests. */
+async function copyOf(torchFile: TorchFile, verify: boolean): Promise<UniversalFile> {
+  const { file } = torchFile;
+  const crc32 = verify && file.isLocal ? await wholeCrc32(torchFile) : undefined;
+  const region = { file, name: basename(file.path), offset: 0, length: file.size, crc32 };
   return { name: region.name, content: contentOf([{ kind: "tensor", tensor: wholeRegion(region) }]) };
 }

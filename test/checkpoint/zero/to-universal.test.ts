@@ -9,6 +9,7 @@ import { asDict, type PyValue } from "../../../src/checkpoint/torch/objects.js";
 import { readTorchFile } from "../../../src/checkpoint/torch/read.js";
 import { TorchTensor } from "../../../src/checkpoint/torch/values.js";
 import { openZeroOptimizer } from "../../../src/checkpoint/zero/optimizer.js";
+import { readModelState } from "../../../src/checkpoint/zero/states.js";
 import { newToken, partialPath } from "../../../src/core/io/partial-names.js";
 import { runCli } from "../../helpers/cli.js";
 import { copyFolder } from "../../helpers/copy.js";
@@ -208,6 +209,25 @@ describe("a run that ends early leaves nothing, and what a killed one left is cl
     writeFileSync(shard, bytes);
     await expect(writeUniversal(input, join(folder, "out.ckpt"))).rejects.toMatchObject({ code: "CHECKSUM" });
     expect(readdirSync(folder)).toEqual(["in.ckpt"]);
+  });
+
+  it("with a byte of the model states changed that is copied and nothing else: a trained parameter's copy", async () => {
+    const name = "mp_rank_00_model_states.pt";
+    const input = copyFolder(zero("stage2-fp32-3ranks-groups"), join(temporaryFolder(), "in.ckpt"));
+    const path = join(input, "global_step2", name);
+    const bytes = readFileSync(path);
+    const file = await readTorchFile(path);
+    const { module } = readModelState(file);
+    const { key } = module.get("blocks.0.weight")!.storage;
+    const { offset } = await file.storage(key);
+    await file.file.close();
+    bytes[offset] = bytes[offset]! ^ 1;
+    writeFileSync(path, bytes);
+    const output = join(input, "..", "out.ckpt");
+    await expect(writeUniversal(input, output)).rejects.toMatchObject({ code: "CHECKSUM" });
+    expect(readdirSync(join(input, ".."))).toEqual(["in.ckpt"]);
+    await writeUniversal(input, output, { verify: false });
+    expect(readFileSync(join(output, "global_step2_universal", name))).toEqual(bytes);
   });
 
   it("with an input that is cut off while it is read", async () => {
