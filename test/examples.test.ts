@@ -1,5 +1,5 @@
 /** The examples of the documentation run as they would in a program that has the package in its node_modules. */
-import { execFileSync } from "node:child_process";
+import { execFileSync, spawnSync } from "node:child_process";
 import { mkdirSync, readdirSync, readFileSync, symlinkSync, writeFileSync } from "node:fs";
 import { join, resolve } from "node:path";
 import { transformSync } from "esbuild";
@@ -36,6 +36,41 @@ function run(app: string, name: string): string {
 
 it("every example has its test here", () => {
   expect(readdirSync(EXAMPLES).sort()).toEqual(["checkpoint.ts", "common-js.cts", "data.ts", "train.ts"]);
+});
+
+it("what README, pages and doors show of the library compiles as it stands, with the types of the package", () => {
+  const pages = [
+    "README.md",
+    ...readdirSync("docs").flatMap((name) => (name.endsWith(".md") ? `docs/${name}` : [])),
+  ];
+  const shown = pages.flatMap((page) =>
+    [...readFileSync(page, "utf8").matchAll(/^```ts\n(import [\s\S]*?)^```/gm)].map((match) => match[1]!),
+  );
+  // One of README, two of pages, and those of the three doors, which stand in docs/api.md.
+  expect(shown.length).toBeGreaterThan(5);
+  const app = makeApp();
+  symlinkSync(resolve("node_modules/@types"), join(app, "node_modules/@types"));
+  const files = shown.map((text, i) => {
+    writeFileSync(join(app, `shown-${i}.mts`), text);
+    return `shown-${i}.mts`;
+  });
+  const options = [
+    "--strict",
+    "--noEmit",
+    "--module",
+    "nodenext",
+    "--target",
+    "es2023",
+    "--lib",
+    "es2023,esnext.disposable",
+  ];
+  const tsc = resolve("node_modules/.bin/tsc");
+  // The error of a page is in what tsc prints, which an assertion shows.
+  const { stdout, status } = spawnSync(tsc, [...options, "--types", "node", ...files], {
+    cwd: app,
+    encoding: "utf8",
+  });
+  expect([stdout, status]).toEqual(["", 0]);
 });
 
 it("checkpoint.ts reads a ZeRO checkpoint and writes three files", async () => {

@@ -18,7 +18,7 @@ export function addPreviewCommand(program: Command, context: CommandContext): vo
     .option(...QUIET)
     .addHelpText(
       "after",
-      `\nExamples:\n  $ vista-data preview annos/nuScenes.json#12 --root /data/vista -o clip.png`,
+      `\nExamples:\n  $ vista-data preview /data/vista/annos/nuScenes.json#12 -o clip.png`,
     )
     .action(later(async () => (await import("./run-preview.js")).runPreview, context));
 }

@@ -2,6 +2,7 @@
 import { existsSync, statSync } from "node:fs";
 import { basename, join, resolve } from "node:path";
 import { fromSystem, VistaError } from "../../core/errors.js";
+import { plural } from "../../core/text.js";
 import { dataOf, loaderPath, misreadName, opendvDataRoot, rootOf } from "../annotations/clips.js";
 import { isHarmless, type NuScenesRecord, recordFaults } from "../annotations/nuscenes-rows.js";
 import { subsetOf } from "../annotations/run.js";
@@ -163,9 +164,13 @@ function readRecord(file: string, index: number): unknown {
     throw fromSystem(error, file, "read the annotation file");
   }
   if (index >= rows) {
-    throw new VistaError("NOT_FOUND", `has ${rows} records, there is no ${index} (they count from 0)`, {
-      path: file,
-    });
+    throw new VistaError(
+      "NOT_FOUND",
+      `has ${plural(rows, "record")}, there is no ${index} (they count from 0)`,
+      {
+        path: file,
+      },
+    );
   }
   return found;
 }

@@ -43,7 +43,7 @@ export function mergeReports(inputs: readonly NamedReport[]): Report {
   if (missing.length > 0) {
     throw new VistaError(
       "INCOMPLETE",
-      `of ${count} shards, ${missing.length} are missing: ${missing.slice(0, 20).join(", ")}`,
+      `of ${count} shards, ${missing.length} ${missing.length === 1 ? "is" : "are"} missing: ${missing.slice(0, 20).join(", ")}`,
       { hint: "Run the missing shards, then merge all reports." },
     );
   }

@@ -358,7 +358,7 @@ describe("shards", () => {
     const whole = await write("4.json", []);
     const merge = async (...files: string[]) =>
       (await runCli("vista-data", ["merge-reports", ...files])).stderr;
-    expect(await merge(one)).toContain("of 2 shards, 1 are missing: 2");
+    expect(await merge(one)).toContain("of 2 shards, 1 is missing: 2");
     expect(await merge(one, two, two)).toContain("is shard 2, and so is");
     expect(await merge(one, other)).toContain("different checks");
     expect(await merge(whole)).toContain("a whole run, not of a shard");
