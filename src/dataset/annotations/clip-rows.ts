@@ -1,4 +1,5 @@
 /** Records of YouTube.json and of DriveAGI's language files, each of which is a clip of consecutive frames in a folder. */
+import { posix } from "node:path";
 import { setImmediate } from "node:timers/promises";
 import { isRecord, remember } from "../../core/maps.js";
 import type { RowSink } from "../json/rows.js";
@@ -64,20 +65,24 @@ export class ClipRows implements RowSink {
     // Numbers that are padded have both ends padded to one width; `value` looks at those that are not padded.
     if (this.kind === "language" && row.last.length !== row.first.length) return -1;
     if (this.#folder === undefined || this.#folder.name !== row.folder) {
-      if (row.folder.endsWith("/")) return -1;
       this.#folder = this.#folderOf(copyText(row.folder));
     }
     if (this.#extension !== row.extension) this.#extension = copyText(row.extension);
     this.issues.next(offset);
     const last = this.kind === "language" ? Number(row.last) : undefined;
-    this.broken = this.#check(this.#folder, first, row.first.length, this.#extension, last, row.cmd);
+    this.#judge(this.#check(this.#folder, first, row.first.length, this.#extension, last, row.cmd));
     return after;
   }
 
   value(value: unknown, offset: number): void {
     this.issues.next(offset);
-    this.broken = undefined;
-    if (!this.#slow(value)) this.unusable++;
+    this.#judge(this.#slow(value));
+  }
+
+  /** Notes whether the loader can use the last record. */
+  #judge(broken: AnnotationRule | undefined): void {
+    this.broken = broken;
+    if (broken !== undefined) this.unusable++;
   }
 
   /**
@@ -106,20 +111,21 @@ export class ClipRows implements RowSink {
     }
   }
 
-  #folderOf(name: string): ClipFolder {
-    return remember(this.#folders, name, () => ({
-      name,
-      split: this.source === undefined ? splitOfPath(name) : this.source.split(name),
-      starts: new FrameSet(),
-    }));
+  #folderOf(path: string): ClipFolder {
+    return remember(this.#folders, path, () => {
+      // In other spellings, such as `./a` and `a//`, it is the same folder.
+      const name = path === "" ? "" : posix.normalize(path).replace(/\/$/, "");
+      if (name !== path) return this.#folderOf(name);
+      const split = this.source === undefined ? splitOfPath(name) : this.source.split(name);
+      return { name, split, starts: new FrameSet() };
+    });
   }
 
-  /** Checks a record that `JSON.parse` has read. @returns false where the record could not be understood */
-  #slow(record: unknown): boolean {
+  /** Checks a record that `JSON.parse` has read. @returns the rule because of which the loader cannot use it */
+  #slow(record: unknown): AnnotationRule | undefined {
     const wrong = (message: string, rule: AnnotationRule = "shape") => {
       this.issues.record(rule, message);
-      this.broken = rule;
-      return false;
+      return rule;
     };
     if (!isRecord(record)) return wrong(`is ${kindOf(record)}, not an object`);
     const language = this.kind === "language";
@@ -147,10 +153,8 @@ export class ClipRows implements RowSink {
         return wrong(message, "frame-name");
       }
     }
-    const name = (record[language ? "folder" : "folder_name"] as string).replace(/\/+$/, "");
-    const folder = this.#folderOf(name);
-    this.broken = this.#check(folder, Number(digits), digits.length, extension, last, record.cmd as number);
-    return true;
+    const folder = this.#folderOf(record[language ? "folder" : "folder_name"] as string);
+    return this.#check(folder, Number(digits), digits.length, extension, last, record.cmd as number);
   }
 
   /**
@@ -195,9 +199,7 @@ export class ClipRows implements RowSink {
       this.sample.offer(clip, this.issues);
       return undefined;
     }
-    const broken = this.#checkFrames(clip, this.source);
-    if (broken !== undefined) this.unusable++;
-    return broken;
+    return this.#checkFrames(clip, this.source);
   }
 
   /**

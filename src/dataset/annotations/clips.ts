@@ -15,6 +15,27 @@ export function loaderPath(root: string, name: string): string {
   return isAbsolute(name) ? name : join(root, name);
 }
 
+/** What the name of a picture of nuScenes says. */
+export interface DriveFrame {
+  /** The name of the log, which is that of the drive. */
+  log: string;
+  channel: string;
+  /** The time in microseconds. */
+  time: number;
+}
+
+const DRIVE_FRAME = /^(.*)__([^_]\w*)__([0-9]{13,17})\.[a-z]+$/i;
+/** The length of the longest name that a file can have. */
+const MAX_NAME = 255;
+
+/** Returns what a picture's name says, or undefined where it is not named like those of nuScenes. */
+export function driveFrame(path: string): DriveFrame | undefined {
+  const name = path.slice(path.lastIndexOf("/") + 1);
+  // The pattern would take minutes on a name of a megabyte.
+  const match = name.length > MAX_NAME ? null : DRIVE_FRAME.exec(name);
+  return match === null ? undefined : { log: match[1]!, channel: match[2]!, time: Number(match[3]) };
+}
+
 /** The folders below a data root, as records name them. */
 export class FolderSource {
   /** The last name is remembered with its path because the clips of a folder come one after the other. */

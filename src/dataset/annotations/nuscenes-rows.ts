@@ -2,6 +2,7 @@
 import { isRecord, remember } from "../../core/maps.js";
 import type { RowSink } from "../json/rows.js";
 import { kindOf } from "../nuscenes/read/field-types.js";
+import { type DriveFrame, driveFrame } from "./clips.js";
 import type { FileListing } from "./file-listing.js";
 import { type Issues, NO_INDEX, RecordCount, records } from "./issues.js";
 import type { AnnotationRule } from "./rules.js";
@@ -36,10 +37,19 @@ const HOLE_US = 1_000_000;
 const STEP_US = { least: 45_000, most: 150_000 };
 /** How far from the car a trajectory may start, and how far it may lead within its two seconds, in metres. */
 const TRAJECTORY = { start: 0.1, end: 500 };
-const FILE_NAME = /^(.*)__([^_]\w*)__([0-9]{13,17})\.[a-z]+$/i;
 
-/** A fault of a record: its rule, its message, and the key that it is about. There is no key where the record is no object. */
-export type RecordFault = readonly [rule: "shape" | "length" | "cmd-range", message: string, key?: string];
+/** A fault of the form of a record. */
+export interface RecordFault {
+  rule: "shape" | "length" | "cmd-range";
+  message: string;
+  /** The key that it is about; undefined where the record is no object. */
+  key?: string;
+  /**
+   * What the loader does with such a record. With `trains` it takes the record as if it were sound, such as one with frames to spare. With
+   * `loads` it does not stumble over the fault, such as an empty speed in another spelling. With `fails` it raises.
+   */
+  loader: "trains" | "loads" | "fails";
+}
 
 /** Tells whether a number stays finite in a tensor that torch makes of a list of floats. */
 function fitsFloat32(value: number): boolean {
@@ -53,62 +63,60 @@ function fitsFloat32(value: number): boolean {
  *   many or more
  */
 export function recordFaults(record: unknown, needed = FRAMES): RecordFault[] {
-  if (!isRecord(record)) return [["shape", `is ${kindOf(record)}, not an object`]];
+  if (!isRecord(record)) {
+    return [{ rule: "shape", message: `is ${kindOf(record)}, not an object`, loader: "fails" }];
+  }
   const faults: RecordFault[] = [];
-  const list = (
+  const fault = (
+    rule: RecordFault["rule"],
     key: string,
-    type: "string" | "number",
-    lengths: readonly number[],
-    fits = (length: number) => lengths.includes(length),
-  ) => {
+    what: string,
+    loader: RecordFault["loader"] = "fails",
+  ) => faults.push({ rule, message: `"${key}"${what}`, key, loader });
+  /** Returns the length of a list of the right type; what else is wrong with it is a fault. */
+  const lengthOf = (key: string, type: "string" | "number"): number | undefined => {
     const field = record[key];
     if (!Array.isArray(field)) {
-      faults.push(["shape", `"${key}" is ${kindOf(field)}, not a list`, key]);
-      return;
+      fault("shape", key, ` is ${kindOf(field)}, not a list`, isNoAction(key, field) ? "loads" : "fails");
+      return undefined;
     }
     const at = field.findIndex(
       (item) => typeof item !== type || (type === "number" && !Number.isFinite(item)),
     );
-    if (at >= 0) {
-      faults.push(["shape", `"${key}"[${at}] is ${kindOf(field[at])}, not a ${type}`, key]);
-    } else if (type === "number" && !field.every(fitsFloat32)) {
-      const large = field.find((item) => !fitsFloat32(item));
-      faults.push(["shape", `"${key}" has ${large}, which is infinite as float32, torch's type for it`, key]);
-    } else if (!fits(field.length)) {
-      faults.push(["length", `"${key}" has ${field.length} entries, not ${lengths.join(" or ")}`, key]);
-    }
+    const large = type === "number" ? field.find((item) => !fitsFloat32(item)) : undefined;
+    if (at >= 0) fault("shape", key, `[${at}] is ${kindOf(field[at])}, not a ${type}`);
+    else if (large !== undefined)
+      fault("shape", key, ` has ${large}, which is infinite as float32, torch's type for it`);
+    else return field.length;
+    return undefined;
   };
-  list(
-    "frames",
-    "string",
-    [needed],
-    (length) => length === FRAMES || (needed !== FRAMES && length >= needed),
-  );
-  list("traj", "number", [TRAJ]);
-  const { cmd } = record;
+  const numbers = (key: string, lengths: readonly number[]) => {
+    const length = lengthOf(key, "number");
+    if (length === undefined || lengths.includes(length)) return;
+    fault("length", key, ` has ${length} entries, not ${lengths.join(" or ")}`);
+  };
+  const frames = lengthOf("frames", "string") ?? needed;
+  if (frames !== FRAMES && (frames < needed || needed === FRAMES)) {
+    fault("length", "frames", ` has ${frames} entries, not ${needed}`, frames > needed ? "trains" : "fails");
+  }
+  numbers("traj", [TRAJ]);
+  const { cmd, z } = record;
   if (typeof cmd !== "number" || !Number.isInteger(cmd)) {
-    faults.push(["shape", `"cmd" is ${kindOf(cmd)}, not an integer`, "cmd"]);
+    fault("shape", "cmd", ` is ${kindOf(cmd)}, not an integer`, isNumber(cmd) ? "loads" : "fails");
   } else if (cmd < 0 || cmd >= COMMANDS.length) {
-    faults.push(["cmd-range", `"cmd" is ${cmd}, not 0 to ${COMMANDS.length - 1}`, "cmd"]);
+    // A command that Vista does not know trains something wrong, but it trains.
+    fault("cmd-range", "cmd", ` is ${cmd}, not 0 to ${COMMANDS.length - 1}`, "trains");
   }
-  list("speed", "number", [KEY_FRAMES, 0]);
-  list("angle", "number", [KEY_FRAMES, 0]);
-  if (typeof record.z !== "number" || !Number.isFinite(record.z)) {
-    faults.push(["shape", `"z" is ${kindOf(record.z)}, not a number`, "z"]);
-  }
-  list("goal", "number", [2]);
+  numbers("speed", [KEY_FRAMES, 0]);
+  numbers("angle", [KEY_FRAMES, 0]);
+  if (typeof z !== "number" || !Number.isFinite(z)) fault("shape", "z", ` is ${kindOf(z)}, not a number`);
+  numbers("goal", [2]);
   return faults;
 }
 
-/**
- * Tells whether the loader takes a record with such a fault. A command that Vista does not know trains something wrong, but it trains; so
- * does a record with frames to spare.
- */
-export function isHarmless([rule, , key]: RecordFault, record: unknown, needed = FRAMES): boolean {
-  return (
-    rule === "cmd-range" ||
-    (rule === "length" && key === "frames" && (record as NuScenesRecord).frames.length > needed)
-  );
+/** Tells whether the loader takes a field for a speed or an angle that is not there: an empty one, in whatever spelling. */
+function isNoAction(key: string, field: unknown): boolean {
+  return (key === "speed" || key === "angle") && field !== undefined && isEmpty(field);
 }
 
 /** Tells whether a goal is used: it must lie in front of the camera and inside the picture. */
@@ -127,30 +135,25 @@ export function stopsDataset(record: unknown): boolean {
     if (!(key in record)) return true;
     if (isEmpty(record[key])) return false;
   }
+  const { z, goal } = record;
   // A null may have been a NaN, which Python compares.
-  if (record.z === null) return false;
-  if (typeof record.z !== "number") return true;
-  if (record.z <= 0) return false;
-  if (!Array.isArray(record.goal)) return true;
-  const [u, v] = record.goal as unknown[];
-  if (u === null || (typeof u === "number" && !(u > 0 && u < PICTURE.width))) return false;
-  return typeof u !== "number" || (typeof v !== "number" && v !== null);
+  if (z === null) return false;
+  if (!isNumber(z)) return true;
+  if (!(Number(z) > 0)) return false;
+  if (!Array.isArray(goal)) return true;
+  const [u, v] = goal as unknown[];
+  if (u === null || (isNumber(u) && !(Number(u) > 0 && Number(u) < PICTURE.width))) return false;
+  return !isNumber(u) || !(isNumber(v) || v === null);
 }
 
-/**
- * Tells whether the loader does not stumble over a fault of form, such as an empty speed in another spelling or a command that is
- * any number.
- */
-function isTaken([rule, , key]: RecordFault, value: unknown): boolean {
-  if (rule !== "shape" || key === undefined) return false;
-  const field = (value as Record<string, unknown>)[key];
-  if (key === "cmd") return typeof field === "number" || typeof field === "boolean";
-  return (key === "speed" || key === "angle") && field !== undefined && isEmpty(field);
+/** Tells whether a value is a number to Python, which takes true for 1. */
+function isNumber(value: unknown): boolean {
+  return typeof value === "number" || typeof value === "boolean";
 }
 
 /** Tells whether Python takes a value for false. */
 function isEmpty(value: unknown): boolean {
-  return !value || (Array.isArray(value) && value.length === 0);
+  return !value || (typeof value === "object" && Object.keys(value).length === 0);
 }
 
 export class NuScenesRows implements RowSink {
@@ -187,24 +190,25 @@ export class NuScenesRows implements RowSink {
   value(value: unknown, offset: number): void {
     this.issues.next(offset);
     const faults = recordFaults(value, this.frames);
-    for (const [rule, message] of faults) this.issues.record(rule, message);
+    for (const { rule, message } of faults) this.issues.record(rule, message);
     if (faults.length > 0 && stopsDataset(value)) this.stopping.add(this.issues);
-    const wrong = faults.filter((fault) => !isHarmless(fault, value, this.frames));
-    this.broken = wrong[0] === undefined ? undefined : wrong[0][0];
-    if (wrong.length > 0) {
-      if (!wrong.every((fault) => isTaken(fault, value))) this.unusable++;
-      if (wrong.some(([, , key]) => key === undefined || key === "frames")) this.lost++;
-      return;
-    }
+    const wrong = faults.filter(({ loader }) => loader !== "trains");
+    this.broken = wrong[0]?.rule;
     const record = value as NuScenesRecord;
-    this.#actions(record);
+    if (wrong.length === 0) this.#actions(record);
+    const isLost =
+      wrong.some(({ key }) => key === undefined || key === "frames") || !this.#framesAreUsable(record);
+    if (isLost) this.lost++;
+    if (isLost || wrong.some(({ loader }) => loader === "fails")) this.unusable++;
+  }
+
+  /** Checks the frames of a record. @returns false where one is not there */
+  #framesAreUsable(record: NuScenesRecord): boolean {
     this.#uniqueness(record);
     this.#order(record);
-    if (this.files !== undefined && !this.#existence(record, this.files)) {
-      this.broken = "frame-missing";
-      this.unusable++;
-      this.lost++;
-    }
+    if (this.files === undefined || this.#existence(record, this.files)) return true;
+    this.broken ??= "frame-missing";
+    return false;
   }
 
   /** Reports, after the last record, what concerns the records together. */
@@ -232,28 +236,20 @@ export class NuScenesRows implements RowSink {
     const isFar = traj.some((metres) => Math.abs(metres) > TRAJECTORY.end);
     if (Math.hypot(x, y) > TRAJECTORY.start || isFar) {
       const points = traj.map((metres) => Number(metres.toFixed(1))).join(", ");
-      this.issues.group(
-        "trajectory",
-        "",
-        "have",
-        () =>
-          `a trajectory that does not start at the car (0, 0), or has a point more than ${TRAJECTORY.end} m away, the first ${points}`,
-      );
+      const what = () =>
+        `a trajectory that does not start at the car (0, 0), or has a point more than ${TRAJECTORY.end} m away, the first ${points}`;
+      this.issues.group("trajectory", "", "have", what);
     }
     this.#tally("speed", speed.length > 0);
     this.#tally("angle", angle.length > 0);
     this.#tally("goal", hasGoal(record));
     if (speed.length === 0 || angle.length === 0) {
-      this.issues.group("no-actions", "", "have", () => `no speed or no steering angle`);
+      this.issues.group("no-actions", "", "have", () => "no speed or no steering angle");
     }
     if (z > 0 && !hasGoal(record)) {
-      this.issues.group(
-        "goal-outside",
-        "",
-        "have",
-        () =>
-          `a goal outside the ${PICTURE.width} × ${PICTURE.height} picture, the first at (${goal.map((value) => value.toFixed(1)).join(", ")})`,
-      );
+      const what = () =>
+        `a goal outside the ${PICTURE.width} × ${PICTURE.height} picture, the first at (${goal.map((value) => value.toFixed(1)).join(", ")})`;
+      this.issues.group("goal-outside", "", "have", what);
     }
   }
 
@@ -262,10 +258,8 @@ export class NuScenesRows implements RowSink {
     const first = this.#starts.get(start);
     if (first === undefined) this.#starts.set(start, this.issues.index);
     else {
-      this.issues.record(
-        "duplicate",
-        `starts at the same frame as ${first === NO_INDEX ? "another record" : `record ${first}`}: ${start}`,
-      );
+      const other = first === NO_INDEX ? "another record" : `record ${first}`;
+      this.issues.record("duplicate", `starts at the same frame as ${other}: ${start}`);
     }
     if (!this.training) {
       for (const frame of frames) this.validation.add(frame);
@@ -273,64 +267,35 @@ export class NuScenesRows implements RowSink {
     }
     const shared = frames.findIndex((frame) => this.validation.has(frame));
     if (shared >= 0) {
-      const message = `frame ${shared} is one of a validation clip: ${frames[shared]}`;
-      this.issues.record("val-in-train", message);
-    } else {
-      const scene = this.scenes?.sceneOf(start);
-      if (scene === undefined) return;
-      this.issues.group(
-        "val-scene",
-        scene,
-        "take",
-        () => `clips from ${scene}, a scene of the validation split`,
-      );
+      this.issues.record("val-in-train", `frame ${shared} is one of a validation clip: ${frames[shared]}`);
+      return;
     }
+    const scene = this.scenes?.sceneOf(start);
+    if (scene === undefined) return;
+    const what = () => `clips from ${scene}, a scene of the validation split`;
+    this.issues.group("val-scene", scene, "take", what);
   }
 
   /** Checks that the frames of one clip are of one drive and one camera, each later than the one before. */
   #order({ frames }: NuScenesRecord): void {
-    let log: string | undefined;
-    let channel: string | undefined;
-    let time = 0;
-    let start: number | undefined;
+    if (frames.length < 2) return;
+    const names: DriveFrame[] = [];
     for (const [at, frame] of frames.entries()) {
-      const match = FILE_NAME.exec(frame.slice(frame.lastIndexOf("/") + 1));
+      const name = driveFrame(frame);
       // The user has chosen these names, so there is nothing to compare.
-      if (match === null) return;
-      const next = Number(match[3]);
-      if (log !== undefined && (match[1] !== log || match[2] !== channel)) {
-        const what = match[1] === log ? "camera" : "drive";
-        const message = `frame ${at} is of another ${what} than frame ${at - 1}`;
-        this.issues.record("frame-order", message);
+      if (name === undefined) return;
+      const fault = at === 0 ? undefined : stepFault(names[at - 1]!, name);
+      if (fault !== undefined) {
+        this.issues.record(fault.rule, `frame ${at} ${fault.what} frame ${at - 1}`);
         return;
       }
-      if (log !== undefined && next <= time) {
-        const message =
-          next === time
-            ? `frame ${at} has the time of frame ${at - 1}`
-            : `frame ${at} is ${((time - next) / 1e6).toFixed(3)} s before frame ${at - 1}`;
-        this.issues.record("frame-order", message);
-        return;
-      }
-      if (log !== undefined && next - time > HOLE_US) {
-        const message = `frame ${at} is ${((next - time) / 1e6).toFixed(1)} s after frame ${at - 1}`;
-        this.issues.record("over-gap", message);
-        return;
-      }
-      log = match[1];
-      channel = match[2];
-      time = next;
-      start ??= time;
+      names.push(name);
     }
-    const step = (time - start!) / Math.max(frames.length - 1, 1);
-    if (frames.length < 2 || (step >= STEP_US.least && step <= STEP_US.most)) return;
-    this.issues.group(
-      "frame-rate",
-      "",
-      "have",
-      () =>
-        `frames that are not some 83 ms apart, as Vista takes them to be: ${(step / 1000).toFixed(0)} ms in the first`,
-    );
+    const step = (names.at(-1)!.time - names[0]!.time) / (names.length - 1);
+    if (step >= STEP_US.least && step <= STEP_US.most) return;
+    const what = () =>
+      `frames that are not some 83 ms apart, as Vista takes them to be: ${(step / 1000).toFixed(0)} ms in the first`;
+    this.issues.group("frame-rate", "", "have", what);
   }
 
   /** Looks for the frames of a record. @returns false where a frame is not there */
@@ -343,13 +308,22 @@ export class NuScenesRows implements RowSink {
       if (!missing.has(folder)) missing.set(folder, frame);
     }
     for (const [folder, frame] of missing) {
-      this.issues.group(
-        "frame-missing",
-        folder,
-        "name",
-        () => `files that are not in ${folder || "."}, the first ${frame}`,
-      );
+      const what = () => `files that are not in ${folder || "."}, the first ${frame}`;
+      this.issues.group("frame-missing", folder, "name", what);
     }
     return missing.size === 0;
   }
+}
+
+/** Returns what is wrong with a frame after another one, or undefined where nothing is. */
+function stepFault(
+  before: DriveFrame,
+  { log, channel, time }: DriveFrame,
+): { rule: "frame-order" | "over-gap"; what: string } | undefined {
+  if (log !== before.log) return { rule: "frame-order", what: "is of another drive than" };
+  if (channel !== before.channel) return { rule: "frame-order", what: "is of another camera than" };
+  const step = time - before.time;
+  if (step === 0) return { rule: "frame-order", what: "has the time of" };
+  if (step < 0) return { rule: "frame-order", what: `is ${(-step / 1e6).toFixed(3)} s before` };
+  return step > HOLE_US ? { rule: "over-gap", what: `is ${(step / 1e6).toFixed(1)} s after` } : undefined;
 }

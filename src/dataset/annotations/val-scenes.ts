@@ -5,6 +5,7 @@ import { remember } from "../../core/maps.js";
 import { readRecords } from "../json/rows.js";
 import { nuScenesVersions } from "../nuscenes/read/versions.js";
 import { officialScenes } from "../nuscenes/splits.js";
+import { driveFrame } from "./clips.js";
 import { Places } from "./places.js";
 
 /** The frames of the clips of validation files; another name of a frame is no other frame. */
@@ -31,7 +32,6 @@ const VALIDATION = officialScenes("val");
 
 /** The tolerance in microseconds, because the camera and the lidar of one sample are some tens of milliseconds apart. */
 const SLACK_US = 100_000;
-const FILE_NAME = /([^/]+)__CAM_FRONT__([0-9]{16})\.jpg$/;
 
 /** The validation scenes of a set, by log: their names, and the times of the first and last sample in microseconds. */
 export class ValidationScenes {
@@ -61,12 +61,10 @@ export class ValidationScenes {
 
   /** Returns the name of the validation scene that an image is of, or undefined. */
   sceneOf(file: string): string | undefined {
-    // The pattern may begin anywhere, so that it would take minutes on a name of a megabyte. No path is longer than 4096.
-    if (file.length > 4096) return undefined;
-    const match = FILE_NAME.exec(file);
-    if (match === null) return undefined;
-    const time = Number(match[2]);
-    return this.#byLog.get(match[1]!)?.find(({ from, to }) => time >= from && time <= to)?.name;
+    const frame = driveFrame(file);
+    if (frame?.channel !== "CAM_FRONT") return undefined;
+    const { log, time } = frame;
+    return this.#byLog.get(log)?.find(({ from, to }) => time >= from && time <= to)?.name;
   }
 }
 

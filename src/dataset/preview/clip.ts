@@ -4,7 +4,7 @@ import { basename, join, resolve } from "node:path";
 import { fromSystem, VistaError } from "../../core/errors.js";
 import { plural } from "../../core/text.js";
 import { dataOf, loaderPath, misreadName, opendvDataRoot, rootOf } from "../annotations/clips.js";
-import { isHarmless, type NuScenesRecord, recordFaults } from "../annotations/nuscenes-rows.js";
+import { type NuScenesRecord, recordFaults } from "../annotations/nuscenes-rows.js";
 import { subsetOf } from "../annotations/run.js";
 import { framesFromSample } from "../frame-index/chains.js";
 import { readRows } from "../json/rows.js";
@@ -123,8 +123,8 @@ function recordClip(file: string, index: number, root: string | undefined, count
   const record = `record ${index}`;
   const bad = (what: string) => new VistaError("FORMAT", what, { path: file, record });
   if (kind === "NuScenes") {
-    const fault = recordFaults(value, count).find((each) => !isHarmless(each, value, count));
-    if (fault !== undefined) throw bad(fault[1]);
+    const fault = recordFaults(value, count).find(({ loader }) => loader !== "trains");
+    if (fault !== undefined) throw bad(fault.message);
     const actions = value as NuScenesRecord;
     const data = dataOf(kind, base) ?? base;
     return { title, frames: actions.frames.slice(0, count).map((frame) => loaderPath(data, frame)), actions };

@@ -486,6 +486,20 @@ describe("YouTube.json", () => {
     "record 130",
     /1 record repeats/,
   );
+  test("a folder in other spellings is the same folder: duplicates and validation videos are found", async () => {
+    const [train, val] = [folderOf(rows[0]!), folderOf(rows[5]!)];
+    const clip = (folder_name: string) => ({ folder_name, first_frame: "000000000.jpg" });
+    const spelled = [train, `./${train}`, `${train}//`, `${train}/.`, train.replace("/", "//")].map(clip);
+    // `full_images` at its start does not make a folder one of training videos.
+    const findings = await found({ youtube: [...spelled, clip(`full_images/../${val}`)] });
+    expect(findings.map(({ rule, record, count }) => [rule, record, count])).toEqual([
+      ["annos/duplicate", "record 1", 4],
+      ["annos/val-in-train", "record 5", 1],
+    ]);
+    expect(findings[0]!.message).toBe(
+      `4 records repeat a clip of ${train} that is listed before, from frame 0 on`,
+    );
+  });
   nearMiss("duplicate", "the same first frame in two folders, and clips that share 24 frames", () => ({
     youtube: [4, 5].flatMap((first) =>
       [rows[0]!, rows[1]!].map((row) => ({
@@ -979,6 +993,26 @@ describe("nuScenes.json", () => {
     nuscenes: [...nuscenes, ...nuscenesRecords(drive(LOG, 150), 65, 90)],
     validation,
   }));
+  test("the frames of a record that is wrong in something else are looked at all the same", async () => {
+    const root = copyOf(clean);
+    const path = join(root, "annos/nuScenes.json");
+    // Of all records, only the last one has this frame.
+    rmSync(join(root, "data/nuscenes", (nuscenes[10]!.frames as string[])[24]!));
+    writeFileSync(path, toPythonJson(edited(nuscenes, 10, { goal: [] })));
+    const check = checkAnnotations([path], { root });
+    expect((await collect(check)).map(({ rule, record }) => [rule, record])).toEqual([
+      ["annos/length", "record 10"],
+      ["annos/frame-missing", "record 10"],
+    ]);
+    expect(check.summary.annotations).toMatchObject([{ records: 11, unusable: 1, lost: 1 }]);
+  });
+  test("a name of a megabyte is looked at in no time", async () => {
+    const frames = Array.from({ length: 25 }, (_, i) => `samples/CAM_FRONT/${"__a".repeat(1 << 18)}${i}.jpg`);
+    const start = performance.now();
+    const findings = await found({ nuscenes: [{ ...nuscenes[0], frames }] });
+    expect(findings.map(({ rule }) => rule)).toEqual(["annos/frame-missing"]);
+    expect(performance.now() - start).toBeLessThan(10_000);
+  });
   /** Tables that say: the first 89 images are of this scene. */
   const tables = (root: string, scene: string) => {
     const folder = join(root, "data/nuscenes/v1.0-mini");

@@ -424,6 +424,9 @@ test.each<[string, unknown, boolean]>([
   ["an empty goal", { ...SOUND, goal: [] }, true],
   ["half a goal", { ...SOUND, goal: [800] }, true],
   ["half a goal, outside", { ...SOUND, goal: [-800] }, false],
+  ["true for z and the goal, which Python takes for 1", { ...SOUND, z: true, goal: [true, true] }, false],
+  ["false for z, which is no depth", { ...SOUND, z: false, goal: "none" }, false],
+  ["an empty object for no speed", { ...SOUND, speed: {}, z: "1" }, false],
   // Each as the class of Vista itself does, made with one such record.
 ])("what stops the data set class: %s", (_, record, stops) => {
   expect(stopsDataset(record)).toBe(stops);
