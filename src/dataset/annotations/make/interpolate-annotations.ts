@@ -10,6 +10,7 @@ import { describeProblem } from "../../nuscenes/read/field-types.js";
 import { SCHEMA } from "../../nuscenes/read/schema.js";
 import { insertRow, lookUp, newTokenTable, type TokenTable } from "../../nuscenes/read/tokens.js";
 import { type InterpolationMessage, LAST, type SampleLinks, timeBetween } from "./interpolation.js";
+import { refuseMadeTokens, TokenLengths, writtenTokens } from "./made-tokens.js";
 import { damagedTable } from "./needed-rows.js";
 import { slerp } from "./pose.js";
 import { pythonFloat } from "./python-json.js";
@@ -36,7 +37,7 @@ const COLUMNS = {
   pose: [Float64Array, 7],
 } as const;
 
-/** Writes sample_annotation at 12 Hz. @throws VistaError `FORMAT` where a row that is needed is damaged */
+/** Writes sample_annotation at 12 Hz. @throws VistaError `FORMAT` where a row that is needed is damaged, `UNSUPPORTED` */
 export function interpolateAnnotations(
   { from, to, samples, sync }: AnnotationsTask,
   send: (message: InterpolationMessage) => void,
@@ -50,6 +51,7 @@ export function interpolateAnnotations(
       (row, index) => boxes.write(row, index, writer),
       (bytes) => send({ kind: "bytes", bytes: size + bytes }),
     );
+    boxes.refuseMadeTokens();
     writer.finish(sync);
   } finally {
     writer.close();
@@ -68,6 +70,7 @@ class Boxes {
   readonly #pose: Float64Array;
   readonly #table: TokenTable;
   readonly #words = new Uint32Array(4);
+  readonly #lengths = new TokenLengths();
 
   /** Reads the poses of all boxes. */
   constructor(
@@ -116,6 +119,7 @@ class Boxes {
     }
     const box = row.template();
     const token = row.text("token");
+    this.#lengths.see(token);
     const partner = this.#neighbour(row, this.samples.next[sample]!);
     const own: Record<string, string> = {};
     if (this.#neighbour(row, this.samples.prev[sample]!) >= 0) own.prev = suffixed(row.text("prev"), LAST);
@@ -138,6 +142,15 @@ class Boxes {
         }),
       );
     }
+  }
+
+  /** Refuses tokens of boxes that were written twice. @throws VistaError `UNSUPPORTED` */
+  refuseMadeTokens(): void {
+    if (!this.#lengths.differ) return;
+    refuseMadeTokens(
+      this.path,
+      writtenTokens(this.path, this.samples, () => true),
+    );
   }
 
   /** Returns the row of the box that the same instance has in another sample, or -1. */

@@ -6,6 +6,7 @@ import { statSync } from "node:fs";
 import type { VistaError } from "../../../core/errors.js";
 import { LINK } from "../../nuscenes/read/table-state.js";
 import { FRAMES, type InterpolationMessage, LAST, type SampleLinks, timeBetween } from "./interpolation.js";
+import { refuseMadeTokens, TokenLengths, writtenTokens } from "./made-tokens.js";
 import { damagedTable } from "./needed-rows.js";
 import { pythonFloat } from "./python-json.js";
 import { type RawRow, RawRowAt, suffixed, TableWriter } from "./raw-rows.js";
@@ -32,12 +33,13 @@ const FIELDS = ["token", "sample_token", "prev", "next", "timestamp", "is_key_fr
 type Field = (typeof FIELDS)[number];
 const REPORT_ROWS = 20_000;
 
-/** Writes sample_data at 12 Hz. @throws VistaError `FORMAT` where a row that is needed is damaged or not there */
+/** Writes sample_data at 12 Hz. @throws VistaError `FORMAT` where a row that is needed is damaged or not there, `UNSUPPORTED` */
 export function interpolateData(task: DataTask, send: (message: InterpolationMessage) => void): void {
   const { samples, keyFrame, sample, offset } = task;
   const { size } = statSync(task.from);
   const reader = new RawRowAt(task.from);
   const writer = new TableWriter(task.to);
+  const lengths = new TokenLengths();
   let unattached = 0;
   try {
     for (let row = 0; row < keyFrame.length; row++) {
@@ -47,7 +49,13 @@ export function interpolateData(task: DataTask, send: (message: InterpolationMes
       if (of < 0) {
         if (of !== LINK.dangling) damaged(task, reader.at(offset[row]!), "sample_token");
         unattached++;
-      } else if (samples.wanted[of] === 1) writeFrames(task, row, of, reader, writer);
+      } else if (samples.wanted[of] === 1) lengths.see(writeFrames(task, row, of, reader, writer));
+    }
+    if (lengths.differ) {
+      refuseMadeTokens(
+        task.from,
+        writtenTokens(task.from, samples, (each) => Boolean(each.is_key_frame)),
+      );
     }
     writer.finish(task.sync);
   } finally {
@@ -57,7 +65,8 @@ export function interpolateData(task: DataTask, send: (message: InterpolationMes
   send({ kind: "made", rows: writer.rows, bytes: writer.bytes, unattached });
 }
 
-function writeFrames(task: DataTask, row: number, of: number, reader: RawRowAt, writer: TableWriter): void {
+/** Writes the rows of a key frame. @returns its token */
+function writeFrames(task: DataTask, row: number, of: number, reader: RawRowAt, writer: TableWriter): string {
   const { samples, offset } = task;
   const key = reader.at(offset[row]!);
   for (const field of FIELDS) check(task, key, field);
@@ -69,7 +78,7 @@ function writeFrames(task: DataTask, row: number, of: number, reader: RawRowAt, 
   const nextSample = samples.next[of]!;
   if (nextSample < 0) {
     writer.add(frame.with({ prev: suffixed(key.text("prev"), LAST) }));
-    return;
+    return token;
   }
   writer.add(frame.with({ next: suffixed(token, 1) }));
   let shown = row;
@@ -95,6 +104,7 @@ function writeFrames(task: DataTask, row: number, of: number, reader: RawRowAt, 
       }),
     );
   }
+  return token;
 }
 
 /** Returns the row after this one, or this row itself where the next one is a key frame or there is none. */

@@ -18,6 +18,7 @@ import type { TableName } from "../../nuscenes/read/schema.js";
 import { rowOf } from "../../nuscenes/read/tables.js";
 import { type InterpolationTask, runInterpolation } from "./interpolate-task.js";
 import { FRAMES, type InterpolationMessage, LAST, type SampleLinks, timeBetween } from "./interpolation.js";
+import { refuseMadeTokens } from "./made-tokens.js";
 import { NeededRows, scenesOf } from "./needed-rows.js";
 import { pythonFloat } from "./python-json.js";
 import { RawRowAt, suffixed, TableWriter } from "./raw-rows.js";
@@ -77,7 +78,7 @@ const WORKERS_FROM = 32 << 20;
  * @param out  the folder to write; where it is undefined, `interp_12Hz_…` beside the version's own. With `force`, a folder with
  *   such tables is replaced
  * @throws VistaError `FORMAT` where a table is no whole JSON list, or a row that is needed is damaged or not there, `INCOMPLETE`
- *   where no scene is wanted, `NOT_FOUND`, `AMBIGUOUS`, `EXISTS`, `NO_SPACE`, `IO`, `ABORTED`
+ *   where no scene is wanted, `UNSUPPORTED` where a row that is made would have the token of another, `NOT_FOUND`, `AMBIGUOUS`, `EXISTS`, `NO_SPACE`, `IO`, `ABORTED`
  */
 export async function writeInterpolatedTables(
   root: string,
@@ -102,6 +103,8 @@ export async function writeInterpolatedTables(
       hint: "Name another --split or --version.",
     });
   }
+  const wanted = small.small.sample!.values.filter((_, row) => links.wanted[row] === 1);
+  refuseMadeTokens(join(tables, "sample.json"), new Set(wanted.map(({ token }) => String(token))));
   const result: InterpolatedTables = {
     ...{ version: source.version, folder, scenes, keySamples: sum(links.wanted) },
     ...{ samples: 0, annotations: 0, sampleData: 0, bytes: 0, unattached: 0 },

@@ -97,6 +97,42 @@ describe("the rules", () => {
     expect(boxes).toHaveLength(before.size + between);
   });
 
+  it.each([
+    ["sample", ["sample_data", "sample_annotation"], "sample_token"],
+    ["sample_data", [], ""],
+    ["sample_annotation", [], ""],
+  ])(
+    "tokens of %s that a made row would have, too, are refused; equally long ones are not",
+    async (table, others, key) => {
+      for (const [spell, isTaken] of [
+        [(i: number) => `own${i < 3 ? i + 1 : i + 8}`, false],
+        [(i: number) => `own${String(i + 1).padStart(3, "0")}`, true],
+        // None of these tokens is another one with a digit from 1 to 5.
+        [(i: number) => `own${i + 97}`, true],
+      ] as const) {
+        const set = sets.copy(plain);
+        const own = new Map(set.rows(table).map(({ token }, i) => [token, spell(i)]));
+        const rename = (row: Row, ...keys: string[]) => {
+          for (const each of keys) row[each] = own.get(row[each]) ?? row[each];
+        };
+        set.edit(table, (rows) => { for (const row of rows) rename(row, "token", "prev", "next"); }); // biome-ignore format: short
+        for (const other of others) set.edit(other, (rows) => { for (const row of rows) rename(row, key); }); // biome-ignore format: short
+        if (isTaken) {
+          const rows = (await make(set))[
+            { sample: "sample", sample_data: "data", sample_annotation: "boxes" }[table] as "data"
+          ];
+          expect(byToken(rows).size).toBe(rows.length);
+          continue;
+        }
+        await expect(make(set)).rejects.toThrow(
+          /from "own(.)", one would have the token "own\1[1-5]" of another row/,
+        );
+        await expect(make(set)).rejects.toMatchObject({ code: "UNSUPPORTED" });
+        expect(existsSync(set.path("interp_12Hz_mini"))).toBe(false);
+      }
+    },
+  );
+
   it("key frames show the frames after them, up to the next key frame; prev is the generator's own", async () => {
     const set = sets.copy(plain);
     const source = set.rows("sample_data");
