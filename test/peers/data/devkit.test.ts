@@ -1,5 +1,5 @@
 /** The devkit as judge: it loads what we call clean, and what it cannot load we call broken. */
-import { readFileSync, renameSync, rmSync, truncateSync, writeFileSync } from "node:fs";
+import { readdirSync, readFileSync, renameSync, rmSync, truncateSync, writeFileSync } from "node:fs";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { COLOURED_CATEGORIES } from "../../../src/dataset/nuscenes/check/labels.js";
 import { findingsOf, Sets, type TestSet, VERSION } from "../../dataset/nuscenes/set.js";
@@ -153,12 +153,55 @@ it("the devkit has colours for the categories that we know", async () => {
   expect(JSON.parse(await runPython("data", ["-c", script]))).toEqual([...COLOURED_CATEGORIES]);
 });
 
+/** Changes the text of all tables. */
+function rewrite(set: TestSet, change: (text: string) => string): void {
+  for (const name of readdirSync(set.path(VERSION))) {
+    const file = set.path(VERSION, name);
+    writeFileSync(file, change(readFileSync(file, "utf8")));
+  }
+}
+
+/** Gives all rows other tokens. */
+function retoken(set: TestSet, change: (token: string) => string): void {
+  rewrite(set, (text) =>
+    text.replace(/"[0-9a-f]{32}"/g, (token) => JSON.stringify(change(token.slice(1, -1)))),
+  );
+}
+
 /** What the devkit takes without a word, and we take as well. */
 const HARMLESS: ((set: TestSet) => unknown)[] = [
   (set) => set.edit("sample_data", (rows) => rows.reverse()),
   (set) => set.edit("ego_pose", (rows) => rows, 4),
   (set) => set.edit("sample_annotation", (rows) => rows.map((row) => ({ ...row, visibility_token: "" }))),
   (set) => set.edit("sensor", (rows) => rows.map((row) => ({ ...row, note: 'é "quoted" \\ {}[]' }))),
+  (set) => rewrite(set, (text) => text.replaceAll("\n", "\r\n")),
+  (set) => rewrite(set, (text) => text.replaceAll("\n", "\r")),
+  (set) => rewrite(set, (text) => text.replaceAll('"token": "', '"token": "another",\n"token": "')),
+  (set) => rewrite(set, (text) => text.replace(/"timestamp": (\d+)/g, '"timestamp": $1.0')),
+  (set) => retoken(set, (token) => token.toUpperCase()),
+  (set) => retoken(set, (token) => token.slice(0, 9)),
+  (set) => retoken(set, (token) => token + token),
+  (set) => retoken(set, (token) => `${token.slice(0, 8)}-${token.slice(8)}`),
+  (set) => retoken(set, (token) => `🚗${token}`),
+  (set) =>
+    set.edit("scene", (rows) => rows.map((row) => ({ ...row, description: "雨 \u2028", extra: [[{}]] }))),
+  (set) =>
+    set.edit("ego_pose", (rows) =>
+      rows.map((row) => ({ ...row, rotation: row.rotation.map((x: number) => x * 2) })),
+    ),
+  (set) => set.edit("map", (rows) => [...rows, { ...rows[0], token: "d".repeat(32) }]),
+  (set) =>
+    set.edit("sample_data", (rows) => rows.map((row) => ({ ...row, filename: set.path(row.filename) }))),
+  (set) =>
+    set.edit("sample_data", (rows) =>
+      rows.map((row) => ({ ...row, filename: `samples/..//${row.filename}` })),
+    ),
+  (set) => {
+    for (const name of ["attribute", "visibility"]) set.edit(name, () => []);
+    set.edit("sample_annotation", (rows) =>
+      rows.map((row) => ({ ...row, attribute_tokens: [], visibility_token: "" })),
+    );
+  },
 ];
 
 it("what the devkit cannot use is an error here, and under the right rule", async () => {
