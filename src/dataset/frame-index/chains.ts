@@ -76,7 +76,8 @@ function readFrontRows(folder: string, onBytes?: (bytes: number) => void): Map<s
 }
 
 /**
- * Follows `next` from each row without a predecessor. A broken chain gives several pieces, none of which goes across the break.
+ * Follows the links that both rows agree on, so that each row is in one chain. A broken chain gives several pieces, none of which goes
+ * across the break; a circle begins with its earliest row.
  */
 function follow(
   rows: ReadonlyMap<string, FrontRow>,
@@ -84,8 +85,12 @@ function follow(
   scenes: ReadonlyMap<string, string>,
 ): IndexedChain[] {
   const chains: (IndexedChain & { time: number })[] = [];
-  for (const start of rows.values()) {
-    if (rows.has(start.prev)) continue;
+  const seen = new Set<FrontRow>();
+  const after = (row: FrontRow) => {
+    const next = rows.get(row.next);
+    return next?.prev === row.token ? next : undefined;
+  };
+  const addFrom = (start: FrontRow) => {
     const sceneToken = sceneOf.get(start.sample_token) ?? "";
     const chain = {
       scene: scenes.get(sceneToken) ?? "",
@@ -94,15 +99,21 @@ function follow(
       keyFrames: [] as boolean[],
       time: start.timestamp,
     };
-    const seen = new Set<string>();
-    for (let row: FrontRow | undefined = start; row !== undefined; row = rows.get(row.next)) {
-      if (seen.has(row.token)) break;
-      seen.add(row.token);
+    for (let row: FrontRow | undefined = start; row !== undefined && !seen.has(row); row = after(row)) {
+      seen.add(row);
       chain.files.push(row.filename);
       chain.keyFrames.push(row.is_key_frame === true);
     }
     chains.push(chain);
+  };
+  for (const row of rows.values()) {
+    const before = rows.get(row.prev);
+    if (before === undefined || after(before) !== row) addFrom(row);
   }
+  const circles = [...rows.values()]
+    .filter((row) => !seen.has(row))
+    .sort((a, b) => a.timestamp - b.timestamp);
+  for (const row of circles) if (!seen.has(row)) addFrom(row);
   chains.sort((a, b) => compareText(a.scene, b.scene) || a.time - b.time);
   return chains.map(({ time: _, ...chain }) => chain);
 }

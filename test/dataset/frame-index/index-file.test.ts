@@ -299,6 +299,62 @@ describe("nuScenes", () => {
   });
 });
 
+describe("a chain with a fault is in the index with all its frames, once each", () => {
+  type Links = { token: string; prev: string; next: string; filename: string };
+  /** The chains of one scene whose CAM_FRONT rows, in their order, are changed, as the places of their frames in that order. */
+  async function piecesOf(change: (rows: Links[]) => void): Promise<number[][]> {
+    const root = newFolder();
+    await makeNuScenes(root, { scenes: 1, samples: 2, boxes: 0, files: "none" });
+    const path = join(root, "v1.0-mini", "sample_data.json");
+    const table = JSON.parse(readFileSync(path, "utf8")) as (Links & { timestamp: number })[];
+    const front = table.filter(({ filename }) => filename.includes("/CAM_FRONT/"));
+    front.sort((a, b) => a.timestamp - b.timestamp);
+    expect(front).toHaveLength(7);
+    const order = front.map(({ filename }) => filename);
+    change(front);
+    writeFileSync(path, JSON.stringify(table));
+    const { chains } = (await buildIndex(root)).index.nuscenes!;
+    return chains.map(({ files }) => files.map((file) => order.indexOf(file)));
+  }
+  test.each<[string, (rows: Links[]) => void, number[][]]>([
+    ["no fault", () => {}, [[0, 1, 2, 3, 4, 5, 6]]],
+    [
+      "next is empty in the middle",
+      (rows) => Object.assign(rows[2]!, { next: "" }),
+      [
+        [0, 1, 2],
+        [3, 4, 5, 6],
+      ],
+    ],
+    [
+      "prev is empty in the middle",
+      (rows) => Object.assign(rows[3]!, { prev: "" }),
+      [
+        [0, 1, 2],
+        [3, 4, 5, 6],
+      ],
+    ],
+    [
+      "next skips a frame",
+      (rows) => Object.assign(rows[2]!, { next: rows[4]!.token }),
+      [
+        [0, 1, 2],
+        [3, 4, 5, 6],
+      ],
+    ],
+    [
+      "a circle",
+      (rows) => {
+        rows[0]!.prev = rows[6]!.token;
+        rows[6]!.next = rows[0]!.token;
+      },
+      [[0, 1, 2, 3, 4, 5, 6]],
+    ],
+  ])("%s", async (_, change, pieces) => {
+    expect(await piecesOf(change)).toEqual(pieces);
+  });
+});
+
 describe("rows of sample_data.json", () => {
   /** A set of one scene whose last row is changed as text. */
   async function withLastRow(change: (row: string) => string): Promise<string> {
