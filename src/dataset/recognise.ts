@@ -10,6 +10,7 @@ import { entriesIn } from "../core/io/regular.js";
 import { compareText } from "../core/text.js";
 import { nuScenesVersions } from "./nuscenes/read/versions.js";
 import { findOpenDvRoot, loaderRoot, type OpenDvRoot } from "./opendv/root.js";
+import { VISTA_PLACES } from "./vista-places.js";
 
 export type DataKind = "nuscenes" | "opendv" | "annotations";
 
@@ -52,9 +53,8 @@ export interface RecogniseOptions {
   orNothing?: boolean;
 }
 
-/** The places where Vista's loaders look below the folder they are started in (vwm/data/subsets). */
-const VISTA_NUSCENES = "data/nuscenes";
-const VISTA_YOUTUBE = "data/YouTube";
+const VISTA_NUSCENES = VISTA_PLACES.NuScenes.data;
+const VISTA_YOUTUBE = VISTA_PLACES.YouTube.data;
 const VISTA_ANNOS = "annos";
 
 /** The table that shows a folder to be one of tables, whose root is the folder above. */

@@ -7,6 +7,7 @@ import { VistaError } from "../core/errors.js";
 import { numberOf, textOf } from "../core/text.js";
 import { readYaml } from "../core/yaml.js";
 import type { AnnotationTally, Finding } from "./finding.js";
+import { SUBSETS } from "./vista-places.js";
 import { finding } from "./vista-rules.js";
 
 export interface VistaDataConfig {
@@ -20,12 +21,6 @@ export interface VistaDataConfig {
   targetHeight: number;
   targetWidth: number;
 }
-
-/** The paths that the loader of each subset reads by default, below the folder that Vista is started in. */
-export const SUBSETS: ReadonlyMap<string, { data: string; annotations: string }> = new Map([
-  ["NuScenes", { data: "data/nuscenes", annotations: "annos/nuScenes.json" }],
-  ["YouTube", { data: "data/YouTube", annotations: "annos/YouTube.json" }],
-]);
 
 /** The number of frames in each record of nuScenes.json. */
 const NUSCENES_FRAMES = 25;

@@ -8,6 +8,7 @@ import type { Split } from "../opendv/meta.js";
 import { findOpenDvRoot, splitOf } from "../opendv/root.js";
 import { MAX_FRAME } from "../opendv/runs.js";
 import { recognise } from "../recognise.js";
+import { VISTA_PLACES } from "../vista-places.js";
 import { Places } from "./places.js";
 
 /** Joins a name of a record to the data root as the loader's os.path.join does: an absolute one stands for itself. */
@@ -115,14 +116,13 @@ export function rootOf(file: string): string {
  * that is in the root; undefined where there is none.
  */
 export function dataOf(kind: "NuScenes" | "YouTube", root: string): string | undefined {
-  const [usual, set] = SETS[kind];
-  if (existsSync(join(root, usual))) return join(root, usual);
+  const usual = join(root, VISTA_PLACES[kind].data);
+  if (existsSync(usual)) return usual;
   if (!existsSync(root)) return undefined;
-  const { nuscenes, opendv } = recognise(root, { kinds: [set], orNothing: true });
+  const kinds = [kind === "NuScenes" ? "nuscenes" : "opendv"] as const;
+  const { nuscenes, opendv } = recognise(root, { kinds, orNothing: true });
   return nuscenes?.root ?? opendv?.dataRoot;
 }
-
-const SETS = { NuScenes: ["data/nuscenes", "nuscenes"], YouTube: ["data/YouTube", "opendv"] } as const;
 
 /** Returns the folder that names in language files start from: an OpenDV root, which may be a folder in `data/YouTube`. */
 export function opendvDataRoot(path: string): string {

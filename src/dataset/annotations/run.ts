@@ -8,6 +8,7 @@ import type { AnnotationTally, Finding, QuickTally } from "../finding.js";
 import { type RowSink, type RowsResult, readRows } from "../json/rows.js";
 import { sampleRows } from "../json/sample-rows.js";
 import type { Split } from "../opendv/meta.js";
+import { VISTA_PLACES } from "../vista-places.js";
 import { UnusableBuilder, type UnusableRecords, unusableRecords } from "./clean.js";
 import { ClipRows } from "./clip-rows.js";
 import { ClipSample } from "./clip-sample.js";
@@ -307,8 +308,7 @@ class FileRun implements RowSink {
     const subset = this.#kind === "NuScenes" ? "NuScenes" : "YouTube";
     const root = this.task.data[subset];
     if (root === undefined) {
-      const usual = subset === "NuScenes" ? "data/nuscenes" : "data/YouTube";
-      const message = `there is no ${usual} here: whether the frames of its ${rows} records exist was not checked`;
+      const message = `there is no ${VISTA_PLACES[subset].data} here: whether the frames of its ${rows} records exist was not checked`;
       findings.unshift(finding("root-missing", this.name, message));
     }
     if (unusable !== undefined) {

@@ -2,7 +2,7 @@
 
 import { join } from "node:path";
 import { readRegular } from "../../core/io/regular.js";
-import { SUBSETS } from "../../dataset/vista-config.js";
+import { SUBSETS } from "../../dataset/vista-places.js";
 
 /** A data set of a config: its folder and annotation files, as train.py will open them (relative to the checkout). */
 export interface Subset {

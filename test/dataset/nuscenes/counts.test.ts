@@ -3,14 +3,14 @@ import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { expect, it } from "vitest";
 import type { Finding } from "../../../src/dataset/finding.js";
-import { fileFindings } from "../../../src/dataset/nuscenes/check/files.js";
+import { FileList, fileFindings } from "../../../src/dataset/nuscenes/check/files.js";
 import { Frames, frameFindings } from "../../../src/dataset/nuscenes/check/frames.js";
 import type { Names } from "../../../src/dataset/nuscenes/check/names.js";
 import { Dictionary } from "../../../src/dataset/nuscenes/read/file-names.js";
 import { loadEgoPose, type SampleData } from "../../../src/dataset/nuscenes/read/load.js";
 import type { Tables } from "../../../src/dataset/nuscenes/read/load-tables.js";
 import { KEEP } from "../../../src/dataset/nuscenes/read/table-state.js";
-import { loadSmall, RowText } from "../../../src/dataset/nuscenes/read/tables.js";
+import { loadSmall } from "../../../src/dataset/nuscenes/read/tables.js";
 import { temporaryFolder } from "../../helpers/state.js";
 
 const MORE = 3;
@@ -42,16 +42,15 @@ it("rows that share a file with another are all counted", async () => {
   const root = temporaryFolder();
   const table = join(root, "sample_data.json");
   writeFileSync(table, '{"filename": "samples/CAM_FRONT/a.jpg", "token": "t"}');
-  const text = new RowText(table);
   const data = sampleData(KEEP + MORE + 1);
   const frames = new Frames(data, { small: {} } as Tables, undefined);
-  const list = { version: "v1.0", text, data, frames };
+  const list = new FileList("v1.0", { folder: root, sampleData: data } as Tables, frames);
   const summary = { kind: "nuscenes" as const, title: "", root, coverage: [], interrupted: true };
   const findings: Finding[] = [];
   for await (const one of fileFindings(root, [list], summary, false, {})) {
     findings.push(one);
   }
-  text.close();
+  list.close();
   expect(counted(findings, "duplicate-file")).toEqual([KEEP + 1, KEEP + MORE]);
 });
 

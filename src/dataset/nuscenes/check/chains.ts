@@ -124,9 +124,10 @@ export function checkChains(input: ChainInput): ChainResult {
   }
 
   const strays = crossings({ prev, next, group, claims: input.claims }, report);
-  cycles({ ...input, prev, next }, faulty, report);
-  splits({ ...input, prev, next }, forward.lone, strays, report);
-  timeOrder({ ...input, prev, next }, faulty, faults);
+  const links = { ...input, prev, next };
+  cycles(links, faulty, report);
+  splits(links, forward.lone, strays, report);
+  timeOrder(links, faulty, faults);
   return { faults, faulty, strays };
 }
 

@@ -8,11 +8,10 @@ import { isFirst, requireShard } from "../../options.js";
 import { unseenAt } from "../../sample.js";
 import { loadTables, stateOf, type Tables } from "../read/load-tables.js";
 import { ALL_TABLES } from "../read/schema.js";
-import { RowText } from "../read/tables.js";
 import { noVersion, nuScenesVersions } from "../read/versions.js";
 import { chainFindings } from "./chain-findings.js";
 import { lookFindings } from "./file-contents.js";
-import { type FileList, fileFindings } from "./files.js";
+import { FileList, fileFindings } from "./files.js";
 import { Frames, frameFindings } from "./frames.js";
 import { categoryFindings, labelFindings } from "./labels.js";
 import { canBusFindings, mapFindings } from "./maps-and-can-bus.js";
@@ -71,7 +70,7 @@ async function* run(
       const tables = await loadTables(join(root, version), options);
       const samples = sampleChains(tables.small.sample, tables.small.scene);
       const frames = tables.sampleData && new Frames(tables.sampleData, tables, samples);
-      if (frames !== undefined) lists.push(fileList(tables, frames, version));
+      if (frames !== undefined) lists.push(new FileList(version, tables, frames));
       if (!isFirst(options.shard)) continue;
       rows.total += rowCount(tables);
       await turn(options.signal);
@@ -105,7 +104,7 @@ async function* run(
       yield* lookFindings(root, lists, summary, options);
     }
   } finally {
-    for (const { text } of lists) text.close();
+    for (const list of lists) list.close();
   }
   if (options.tablesOnly) summary.unseen = ["the files (--tables-only)"];
   summary.interrupted = false;
@@ -119,14 +118,4 @@ async function turn(signal: AbortSignal | undefined): Promise<void> {
 
 function rowCount(tables: Tables): number {
   return sum(ALL_TABLES, (name) => stateOf(tables, name)?.rows ?? 0);
-}
-
-function fileList(tables: Tables, frames: Frames, version: string): FileList {
-  const { rows, file, folder, folders, form, forms, offset, complete } = tables.sampleData!;
-  return {
-    version,
-    text: new RowText(join(tables.folder, "sample_data.json")),
-    data: { rows, file, folder, folders, form, forms, offset, complete },
-    frames,
-  };
 }

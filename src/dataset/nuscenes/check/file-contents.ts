@@ -131,13 +131,14 @@ async function* lookInTime<Report extends { fault?: unknown }>(
       yield one;
     }
   }
-  const reports = mapOrdered(inTime(), sideBySide, async ({ list: { text, data }, row }) => {
-    const { filename, token } = text.at(data.offset[row]!);
-    const [name, place] = [String(filename), { record: `sample_data ${String(token)}` }];
+  const reports = mapOrdered(inTime(), sideBySide, async ({ list, row }) => {
+    const { filename, token } = list.textOf(row);
+    const [name, place] = [String(filename), { record: `sample_data ${token}` }];
+    const said = list.data.forms[list.data.form[row]!]!;
     const path = resolve(root, name);
     const report = await look(path, name);
     const isGone = report?.fault !== undefined && sizeOf(path) === -1;
-    return { report: report && { ...report, name, place, said: data.forms[data.form[row]!]! }, isGone };
+    return { report: report && { ...report, name, place, said }, isGone };
   });
   let done = 0;
   for await (const { report, isGone } of reports) {
@@ -160,8 +161,13 @@ async function* lookAtPictures(
 ): AsyncGenerator<Finding> {
   const sound: string[] = [];
   const sizes = new Map<string, number>();
-  const names = { what: `pictures (${level})`, phase: "look at pictures", unit: "images" } as const;
-  const kind: Kind = { ...names, sideBySide: SIDE_BY_SIDE[level], end };
+  const kind: Kind = {
+    what: `pictures (${level})`,
+    phase: "look at pictures",
+    unit: "images",
+    sideBySide: SIDE_BY_SIDE[level],
+    end,
+  };
   const reports = lookInTime(kind, root, part, summary, options, (path) => checkImage(path, level));
   for await (const { name, place, said, fault, detail, width, height, bytes } of reports) {
     // It is reported with its folder, where names and sizes of all files are looked at.
@@ -193,8 +199,13 @@ async function* lookAtClouds(
   summary: CheckSummary,
   options: CheckOptions,
 ): AsyncGenerator<Finding> {
-  const names = { what: "point clouds (headers)", phase: "look at point clouds", unit: "files" } as const;
-  const kind: Kind = { ...names, sideBySide: 16, end };
+  const kind: Kind = {
+    what: "point clouds (headers)",
+    phase: "look at point clouds",
+    unit: "files",
+    sideBySide: SIDE_BY_SIDE.headers,
+    end,
+  };
   const reports = lookInTime(kind, root, part, summary, options, async (path, name) =>
     isCloud(name) ? { fault: await cloudFault(path, name) } : undefined,
   );

@@ -4,7 +4,7 @@
  */
 
 import { readdir } from "node:fs/promises";
-import { resolve } from "node:path";
+import { join, resolve } from "node:path";
 import { setImmediate as nextTurn } from "node:timers/promises";
 import { rethrowExhausted, throwIfAborted } from "../../../core/errors.js";
 import { mapOrdered } from "../../../core/io/map-ordered.js";
@@ -18,22 +18,45 @@ import { checkImage } from "../../images/check.js";
 import { isFirst, ownOf } from "../../options.js";
 import { NO_FOLDER, writeFileKey } from "../read/file-names.js";
 import type { SampleData } from "../read/load.js";
+import type { Tables } from "../read/load-tables.js";
 import { KEEP, Kept, type Twin } from "../read/table-state.js";
-import type { RowText } from "../read/tables.js";
+import { RowText } from "../read/tables.js";
 import { insertRow, lookUp, newTokenTable, type TokenTable } from "../read/tokens.js";
 import type { Frames } from "./frames.js";
 import { listing } from "./listing.js";
 import { finding } from "./rules.js";
 import { keptFindings, remainder } from "./table-findings.js";
 
-/** The data of one version's tables that the file checks keep. */
-export interface FileList {
-  /** The name of the version's folder. */
-  version: string;
-  /** The rows of the version's sample_data.json. */
-  text: RowText;
-  data: Pick<SampleData, "rows" | "file" | "folder" | "folders" | "form" | "forms" | "offset" | "complete">;
-  frames: Frames;
+/** The sensors' files of one version, as its rows of sample_data name them. */
+export class FileList {
+  /** What the file checks need of the table: the rest of its columns can go while they run. */
+  readonly data: Pick<
+    SampleData,
+    "rows" | "file" | "folder" | "folders" | "form" | "forms" | "offset" | "complete"
+  >;
+  readonly #text: RowText;
+
+  /** @param version  the name of the version's folder */
+  constructor(
+    readonly version: string,
+    { folder: tables, sampleData }: Tables,
+    readonly frames: Frames,
+  ) {
+    const { rows, file, folder, folders, form, forms, offset, complete } = sampleData!;
+    this.data = { rows, file, folder, folders, form, forms, offset, complete };
+    this.#text = new RowText(join(tables, "sample_data.json"));
+  }
+
+  /** Reads what a row says of itself. */
+  textOf(row: number): { filename: unknown; token: string; offset: number } {
+    const offset = this.data.offset[row]!;
+    const { filename, token } = this.#text.at(offset);
+    return { filename, token: String(token), offset };
+  }
+
+  close(): void {
+    this.#text.close();
+  }
 }
 
 /** What is known of a row's file: nothing yet, that it is there, or that there is a link in its place that leads nowhere. */
@@ -107,10 +130,8 @@ export async function* fileFindings(
       const path = `${list.version}/sample_data.json`;
       const more = "more rows whose file is that of another row";
       yield* keptFindings("duplicate-file", path, duplicates, more, ([row, first]) => {
-        const { filename, token } = list.text.at(list.data.offset[row]!);
-        const other = list.text.at(list.data.offset[first]!).token;
-        const place = { record: String(token), offset: list.data.offset[row]! };
-        return [`${filename} is also that of ${other}`, place];
+        const { filename, token, offset } = list.textOf(row);
+        return [`${filename} is also that of ${list.textOf(first).token}`, { record: token, offset }];
       });
       yield* namelessFindings(list, nameless);
     }
@@ -133,32 +154,32 @@ export async function* fileFindings(
       .map((table) => ({ table, id: table.list.data.folders.indexOf(folder) }))
       .filter(({ id }) => id >= 0);
     const known = naming.length > 0;
+    /** Notes a file in all versions. @returns the first of those that name it */
+    const mark = (name: string, seen?: number) => {
+      let first: (typeof naming)[number] | undefined;
+      for (const each of naming) if (each.table.mark(each.id, name, seen) >= 0) first ??= each;
+      return first;
+    };
     let more = 0;
     for (const name of names ?? []) {
-      let found = false;
-      for (const { table, id } of naming) {
-        const row = table.mark(id, name);
-        if (row < 0 || found) continue;
-        found = true;
-        sizes.total++;
-        sizes.checked++;
-        const size = sizeOf(`${base}/${name}`);
-        if (size > 0) continue;
-        const { fault, detail } = await checkImage(`${base}/${name}`, "names");
+      const first = mark(name);
+      if (first !== undefined) {
+        const path = `${base}/${name}`;
+        const report = sizeOf(path) > 0 ? undefined : await checkImage(path, "names");
+        const fault = report?.fault;
         if (fault === "missing") {
           // Such a file is missing as much as one without a link in its place.
-          for (const each of naming) each.table.mark(each.id, name, SEEN.link);
-          sizes.total--;
-          sizes.checked--;
-          break;
+          mark(name, SEEN.link);
+        } else {
+          sizes.total++;
+          sizes.checked++;
         }
-        if (fault === undefined) continue;
-        const { text, data } = table.list;
-        const { token } = text.at(data.offset[row]!);
-        const rule = fault === "empty" ? "empty-file" : "unreadable-file";
-        yield finding(rule, folder === "" ? name : `${folder}/${name}`, detail!, {
-          record: `sample_data ${String(token)}`,
-        });
+        if (fault !== undefined && fault !== "missing") {
+          const { token } = first.table.list.textOf(first.table.mark(first.id, name));
+          const rule = fault === "empty" ? "empty-file" : "unreadable-file";
+          const place = { record: `sample_data ${token}` };
+          yield finding(rule, folder === "" ? name : `${folder}/${name}`, report!.detail!, place);
+        }
       }
       if (turns.due()) {
         const done = sizes.checked;
@@ -167,7 +188,7 @@ export async function* fileFindings(
         throwIfAborted(options.signal);
       }
       // A name without a folder names a file in the root itself, where everything else lies, too.
-      if (found || !surplus || !known || folder === "" || !isShown(name)) continue;
+      if (first !== undefined || !surplus || !known || folder === "" || !isShown(name)) continue;
       if (++more <= KEEP) {
         yield finding("surplus-file", `${folder}/${name}`, "no row of sample_data names this file");
       }
@@ -225,10 +246,10 @@ function rowsPerFolder(lists: readonly FileList[]): Map<string, number> {
 function* namelessFindings(list: FileList, rows: readonly number[]): Generator<Finding> {
   const path = `${list.version}/sample_data.json`;
   for (const row of rows.slice(0, KEEP)) {
-    const { filename, token } = list.text.at(list.data.offset[row]!);
+    const { filename, token, offset } = list.textOf(row);
     if (typeof filename !== "string") continue;
     const what = `filename is "${filename}", which names no file`;
-    yield finding("missing-file", path, what, { record: String(token), offset: list.data.offset[row]! });
+    yield finding("missing-file", path, what, { record: token, offset });
   }
   yield* remainder("missing-file", path, rows.length - KEEP, "more rows that name no file");
 }
@@ -245,7 +266,7 @@ function* missingIn(
   exists: boolean,
   onMissing?: (missing: Finding) => void,
 ): Generator<Finding> {
-  const { data, text, frames } = list;
+  const { data, frames } = list;
   const front = frames.channels.indexOf("CAM_FRONT");
   const rows: number[] = [];
   let links = 0;
@@ -285,11 +306,9 @@ function* missingIn(
     const counted =
       (scene >= 0 && count.missing === count.total && count.total >= WHOLE_SCENE) || kept++ >= KEEP;
     if (counted && onMissing === undefined) continue;
-    const { filename, token } = text.at(data.offset[row]!);
+    const { filename, token } = list.textOf(row);
     const what = seen[row] === SEEN.link ? "is a link that leads nowhere" : "the file is not there";
-    const found = finding("missing-file", String(filename), what, {
-      record: `sample_data ${String(token)}`,
-    });
+    const found = finding("missing-file", String(filename), what, { record: `sample_data ${token}` });
     onMissing?.(found);
     if (!counted) yield found;
   }

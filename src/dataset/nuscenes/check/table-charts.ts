@@ -1,6 +1,7 @@
 /** The figures of the tables for the HTML report. */
 import type { Chart } from "../../finding.js";
-import type { Tables } from "../read/load-tables.js";
+import { stateOf, type Tables } from "../read/load-tables.js";
+import { ALL_TABLES, LARGE_TABLES } from "../read/schema.js";
 import type { Frames } from "./frames.js";
 
 /** The only channel in these charts, because Vista reads no other. */
@@ -8,22 +9,10 @@ const CHANNEL = "CAM_FRONT";
 
 export function tableCharts(tables: Tables, frames: Frames | undefined, version: string): Chart[] {
   const charts: Chart[] = [];
-  const large = {
-    sample_data: tables.sampleData,
-    ego_pose: tables.egoPose,
-    sample_annotation: tables.annotations,
-  };
-  const rows = Object.entries({ ...tables.small, ...large }).map(([label, state]) => ({
-    label,
-    value: state?.rows ?? 0,
-  }));
-  charts.push({
-    kind: "bars",
-    title: `Rows of the tables (${version})`,
-    unit: "rows",
-    shares: true,
-    points: rows,
-  });
+  const loaded = ALL_TABLES.filter((name) => name in tables.small || LARGE_TABLES.includes(name));
+  const rows = loaded.map((name) => ({ label: name, value: stateOf(tables, name)?.rows ?? 0 }));
+  const title = `Rows of the tables (${version})`;
+  charts.push({ kind: "bars", title, unit: "rows", shares: true, points: rows });
   const data = tables.sampleData;
   const scenes = tables.small.scene?.values;
   const channel = frames?.channels.indexOf(CHANNEL) ?? -1;

@@ -19,10 +19,12 @@ export const FIELD = { ok: 0, empty: 1, bad: 2 } as const;
 const TRUE = Buffer.from("true");
 const FALSE = Buffer.from("false");
 
-export interface DecoderEvents {
+interface DecoderEvents {
   /** Called when the decoder holds one more row. */
   row(offset: number): void;
-  /** Called when something in a row is not what the schema says. */
+  /** Called for a row that is no object, which the decoder does not hold. */
+  noRow(problem: RowProblem): void;
+  /** Called when a field of a row is not what the schema says. */
   problem(problem: RowProblem): void;
 }
 
@@ -226,7 +228,7 @@ export class RowDecoder<Table extends TableName = TableName> implements RowSink 
     const index = this.#index++;
     if (!isRecord(value)) {
       const message = `the row is ${kindOf(value)}, not an object`;
-      this.events.problem({ message, offset, index, token: undefined });
+      this.events.noRow({ message, offset, index, token: undefined });
       return;
     }
     const token = typeof value.token === "string" ? value.token : undefined;

@@ -88,15 +88,15 @@ class Loader<Table extends TableName, S extends ColumnSpec> {
   ) {
     this.columns = new Columns(spec, capacity);
     this.#common = new Columns(COMMON, capacity);
-    const token = 0; // The token is the first field of every table.
     this.decoder = new RowDecoder<Table>(table, {
       row: (offset) => {
         this.columns.ensure(this.row);
         this.#common.ensure(this.row);
         const common = this.#common.arrays;
         common.offset[this.row] = offset;
-        if (this.decoder.state[token] === FIELD.ok) {
-          copyWords(this.decoder.words, token * 4, common.keys, this.row * 4);
+        // The token is the first field of every table.
+        if (this.decoder.state[0] === FIELD.ok) {
+          copyWords(this.decoder.words, 0, common.keys, this.row * 4);
         } else {
           common.exclude[this.row] = 1;
           this.complete = false;
@@ -104,10 +104,11 @@ class Loader<Table extends TableName, S extends ColumnSpec> {
         onRow(this, offset);
         this.row++;
       },
-      problem: (problem) => {
-        if (problem.message.startsWith("the row is")) this.complete = false;
+      noRow: (problem) => {
+        this.complete = false;
         this.problems.add(problem);
       },
+      problem: (problem) => this.problems.add(problem),
     });
   }
 
