@@ -2,7 +2,7 @@
 import type { Finding } from "../../finding.js";
 import type { TableName } from "../read/schema.js";
 import { KEEP, type TableState } from "../read/table-state.js";
-import { rowOf, type SmallTable } from "../read/tables.js";
+import { linksIn, rowOf, type SmallTable } from "../read/tables.js";
 import { withClaims } from "./chain-claims.js";
 import {
   type ChainFault,
@@ -16,7 +16,7 @@ import type { ChainKnowledge, Frames } from "./frames.js";
 import type { Names } from "./names.js";
 import { finding, type NuScenesRule } from "./rules.js";
 import { type SampleChains, SCENE_ENDS } from "./sample-chains.js";
-import { remainder, sampleLinks } from "./table-findings.js";
+import { remainder } from "./table-findings.js";
 
 /** What owns chains of rows of another table: what it says of their ends and their number. */
 interface Owner {
@@ -78,8 +78,7 @@ function wrongTimes(faults: readonly ChainFault[]): Set<number> {
  * wrong timestamp of a sample is no fault of its boxes.
  */
 function samplePositions(sample: SmallTable): Float64Array {
-  const prev = sampleLinks(sample, "prev");
-  const next = sampleLinks(sample, "next");
+  const { prev, next } = linksIn(sample);
   const position = new Float64Array(sample.rows).fill(Number.NaN);
   for (let start = 0; start < sample.rows; start++) {
     if (prev[start]! >= 0) continue;

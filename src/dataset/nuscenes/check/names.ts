@@ -26,7 +26,10 @@ export class Names {
   }
 
   field(name: TableName, row: number, field: string): string {
-    return this.fieldAt(name, this.state(name)!.offset[row]!, field, row);
+    const known = this.tables.small[name]?.values[row];
+    return known === undefined
+      ? this.fieldAt(name, this.state(name)!.offset[row]!, field)
+      : String(known[field]);
   }
 
   token(name: TableName, row: number): string {
@@ -38,17 +41,13 @@ export class Names {
   }
 
   /** Returns the value of a field in the row at an offset of the file, as a string. */
-  fieldAt(name: TableName, offset: number, field: string, row = -1): string {
-    const known = this.tables.small[name]?.values[row];
-    return String((known ?? this.#text(name).at(offset))[field]);
+  fieldAt(name: TableName, offset: number, field: string): string {
+    const text = remember(this.#texts, name, () => new RowText(join(this.tables.folder, `${name}.json`)));
+    return String(text.at(offset)[field]);
   }
 
   close(): void {
     for (const text of this.#texts.values()) text.close();
     this.#texts.clear();
-  }
-
-  #text(name: TableName): RowText {
-    return remember(this.#texts, name, () => new RowText(join(this.tables.folder, `${name}.json`)));
   }
 }

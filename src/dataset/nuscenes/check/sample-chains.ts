@@ -1,9 +1,8 @@
 /** The chains of samples, which decide on the scene of everything else. */
 
-import { rowOf, type SmallTable } from "../read/tables.js";
+import { linksIn, rowOf, type SmallTable } from "../read/tables.js";
 import { withClaims } from "./chain-claims.js";
 import { type ChainInput, type ChainResult, checkChains, withoutStrays } from "./chains.js";
-import { sampleLinks } from "./table-findings.js";
 
 /** The fields of a scene that name the ends of its chain of samples. */
 export const SCENE_ENDS = ["first_sample_token", "last_sample_token"] as const;
@@ -22,8 +21,7 @@ export function sampleChains(
 ): SampleChains | undefined {
   if (sample === undefined || scene === undefined) return undefined;
   const rows: ChainInput = {
-    prev: sampleLinks(sample, "prev"),
-    next: sampleLinks(sample, "next"),
+    ...linksIn(sample),
     group: Int32Array.from(sample.values, (row) => rowOf(scene, row.scene_token)),
     time: Float64Array.from(sample.values, ({ timestamp }) =>
       typeof timestamp === "number" ? timestamp : Number.NaN,

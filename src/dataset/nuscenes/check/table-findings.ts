@@ -10,7 +10,7 @@ import {
   LINK,
   type TableState,
 } from "../read/table-state.js";
-import { danglingKeys, rowOf, type SmallTable } from "../read/tables.js";
+import { danglingKeys, type Links, linksIn, rowOf } from "../read/tables.js";
 import type { Names } from "./names.js";
 import { finding, type NuScenesRule } from "./rules.js";
 
@@ -125,51 +125,30 @@ function danglingIn(names: Names, name: TableName, field: string, target: TableS
   const { small, sampleData } = names.tables;
   const table = small[name];
   if (table !== undefined) return { dangling: danglingKeys(table, field, target), more: 0 };
-  if (field === "ego_pose_token") return danglingLinks(names, name, [[field, sampleData!.egoPose]]);
+  if (field === "ego_pose_token") return danglingLinks(names, name, { [field]: sampleData!.egoPose });
   const { dangling, moreDangling } = names.state(name)!;
   return { dangling: dangling.filter((entry) => entry.field === field), more: moreDangling[field] ?? 0 };
 }
 
-/** Returns the `prev` and the `next` of a table of chains. */
-function linksOf(tables: Tables, name: TableName): [field: string, links: Int32Array][] {
-  const { sampleData, annotations, small } = tables;
-  const large = name === "sample_data" ? sampleData : annotations;
-  return (["prev", "next"] as const).map((field) => [
-    field,
-    name === "sample" ? sampleLinks(small.sample!, field) : large![field],
-  ]);
+/** Returns the links of a table of chains. */
+function linksOf({ sampleData, annotations, small }: Tables, name: TableName): Links {
+  if (name === "sample") return linksIn(small.sample!);
+  const { prev, next } = name === "sample_data" ? sampleData! : annotations!;
+  return { prev, next };
 }
 
-/** Finds the links that name no row; some are kept, and the others are counted. */
-function danglingLinks(
-  names: Names,
-  name: TableName,
-  fields: readonly [field: string, links: Int32Array][],
-): Missing {
+/** Finds the links that name no row, field by field; some are kept, and the others are counted. */
+function danglingLinks(names: Names, name: TableName, links: Readonly<Record<string, Int32Array>>): Missing {
   const { offset } = names.state(name)!;
   const found = new Map<string, Dangling>();
   let count = 0;
-  for (const [field, links] of fields) {
-    for (let row = 0; row < links.length; row++) {
-      if (links[row] !== LINK.dangling || ++count > KEEP) continue;
+  for (const [field, rows] of Object.entries(links)) {
+    for (let row = 0; row < rows.length; row++) {
+      if (rows[row] !== LINK.dangling || ++count > KEEP) continue;
       addDangling(found, field, names.field(name, row, field), offset[row]!);
     }
   }
   return { dangling: [...found.values()], more: count - KEEP };
-}
-
-/** Returns the links of the sample table as row numbers or {@link LINK}. */
-export function sampleLinks(samples: SmallTable, field: "prev" | "next"): Int32Array {
-  const links = new Int32Array(samples.rows);
-  for (const [row, { [field]: value }] of samples.values.entries()) {
-    if (typeof value !== "string") links[row] = LINK.unusable;
-    else if (value === "") links[row] = LINK.none;
-    else {
-      const target = rowOf(samples, value);
-      links[row] = target === -1 ? LINK.dangling : target;
-    }
-  }
-  return links;
 }
 
 /** Yields the findings about some faults: those that were kept one by one, and the others as a number. */

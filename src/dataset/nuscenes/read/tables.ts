@@ -10,6 +10,7 @@ import {
   type Dangling,
   indexTokens,
   Kept,
+  LINK,
   type RowProblem,
   type TableState,
 } from "./table-state.js";
@@ -22,6 +23,9 @@ export interface SmallTable extends TableState {
   /** The rows that are objects; others are left out. */
   values: Row[];
 }
+
+/** The rows that `prev` and `next` of each row name, or a {@link LINK}. */
+export type Links = Record<"prev" | "next", Int32Array>;
 
 /** Loads a small table. @throws the system's error where the file cannot be read */
 export function loadSmall(name: TableName, path: string): SmallTable {
@@ -85,6 +89,18 @@ function withoutObjects(value: unknown): unknown {
 export function rowOf({ table }: Pick<TableState, "table">, token: unknown): number {
   if (typeof token !== "string" || token === "") return -1;
   return lookUp(table, tokenWords(token));
+}
+
+/** Returns the links of a small table of chains, which is that of the samples. */
+export function linksIn(table: SmallTable): Links {
+  const follow = (field: keyof Links) =>
+    Int32Array.from(table.values, ({ [field]: token }) => {
+      if (typeof token !== "string") return LINK.unusable;
+      if (token === "") return LINK.none;
+      const target = rowOf(table, token);
+      return target === -1 ? LINK.dangling : target;
+    });
+  return { prev: follow("prev"), next: follow("next") };
 }
 
 /** Returns the keys of a small table that name no row of `target`, with one entry for each missing token. */
