@@ -85,7 +85,7 @@ export function countProblems(params: Readonly<Record<string, unknown>>): string
 }
 
 /** The pattern of a whole float as {@link readYaml} gives it. */
-const WHOLE_FLOAT = /^-?\d+(\.0|e\+\d+)$/;
+export const WHOLE_FLOAT = /^-?\d+(\.0|e\+\d+)$/;
 
 /**
  * Yields the findings about a config and about what it would do with the data.

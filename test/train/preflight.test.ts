@@ -6,7 +6,7 @@ import { fileURLToPath } from "node:url";
 import { beforeEach, expect, test } from "vitest";
 import { makeFile } from "../../src/train/checkpoint-tools.js";
 import { BUILT_IN_RECIPES } from "../../src/train/launch/built-in-recipes.js";
-import { trainingFacts } from "../../src/train/launch/config.js";
+import { trainingFacts } from "../../src/train/launch/facts.js";
 import type { LaunchOptions } from "../../src/train/launch/plan.js";
 import { planLaunch } from "../../src/train/launch/plan.js";
 import { checkpointCount } from "../../src/train/preflight/checks/output.js";
@@ -165,6 +165,9 @@ test("flags that make another run folder are refused where the run has a name, a
     ["--postfix", "_b"],
     ["-f", "_b"],
     ["--no_date", "False"],
+    // train.py moves the run into debug_runs when it ends.
+    ["--debug"],
+    ["-d", "true"],
   ]) {
     expect((await found("debug", { extra })).codes).toEqual([]);
     const result = await found("debug", { extra, name: "mine" });
@@ -172,7 +175,7 @@ test("flags that make another run folder are refused where the run has a name, a
     expect(result.text).toContain("it would be another folder");
   }
   // The launcher says so itself: twice is the same folder.
-  for (const extra of [["--no_date"], ["--no_date", "True"]])
+  for (const extra of [["--no_date"], ["--no_date", "True"], ["--debug=no"]])
     expect((await found("debug", { extra, name: "mine" })).codes).toEqual([]);
   const extra = ["--resume_from_checkpoint", "/elsewhere/ckpt"];
   expect((await found("debug", { extra })).codes).toEqual([]);
@@ -217,6 +220,18 @@ test("saving by steps answers the late checkpoint", async () => {
   expect((await found("phase2-stage2", steps(5000))).codes).toEqual([]);
   // The documented end comes before these 20,000 steps.
   expect((await found("phase2-stage2", steps(20_000))).codes).toEqual(["note late-checkpoint"]);
+  // Where Lightning stops by itself, it saves; and `last` comes with every epoch, here of 64 steps.
+  const settings = (...extra: string[]) => found("phase2-stage2", { finetune, extra });
+  expect((await settings("lightning.trainer.max_steps=10000")).codes).toEqual([]);
+  expect((await settings("lightning.trainer.limit_train_batches=0.002")).codes).toEqual([]);
+  const rare = "lightning.modelcheckpoint.params.every_n_epochs=1000";
+  const short = "lightning.trainer.limit_train_batches=64";
+  expect((await settings(rare, short)).codes).toEqual([]);
+  const never = "lightning.modelcheckpoint.params.save_last=false";
+  expect((await settings(rare, short, never)).codes).toEqual([
+    "warning config-value",
+    "note late-checkpoint",
+  ]);
 });
 
 test("resuming", async () => {
@@ -277,6 +292,12 @@ test("disk space is forecast for all checkpoints of the documented steps, less t
   expect(checkpointCount({ ...facts, everyEpochs: 5 }, plan)).toBe(5);
   expect(checkpointCount({ ...facts, everySteps: 5000, saveLast: false }, plan)).toBe(4);
   expect(checkpointCount({ ...facts, saveTopK: 3 }, plan)).toBe(4);
+  // Epochs of 500 of the 2,000 batches, of a quarter of them, and a training that ends before.
+  expect(checkpointCount({ ...facts, limitBatches: { batches: 500 } }, plan)).toBe(81);
+  expect(checkpointCount({ ...facts, limitBatches: { share: 0.25 } }, plan)).toBe(81);
+  expect(checkpointCount({ ...facts, maxEpochs: 2 }, plan)).toBe(3);
+  expect(checkpointCount({ ...facts, maxSteps: 4000 }, plan)).toBe(5);
+  expect(checkpointCount({ ...facts, maxEpochs: 100 }, plan)).toBe(21);
 });
 
 test("disk space for the checkpoints of the real model", async () => {

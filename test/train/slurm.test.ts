@@ -2,7 +2,7 @@ import { execFileSync, spawnSync } from "node:child_process";
 import { readFile, rm, utimes, writeFile } from "node:fs/promises";
 import { fileURLToPath } from "node:url";
 import { beforeAll, expect, test } from "vitest";
-import { BUILT_IN_RECIPES } from "../../src/train/launch/built-in-recipes.js";
+import { BUILT_IN_RECIPES, type SlurmSettings } from "../../src/train/launch/built-in-recipes.js";
 import { type LaunchOptions, planLaunch } from "../../src/train/launch/plan.js";
 import { slurmScript, submit } from "../../src/train/launch/slurm.js";
 import { copyFolder } from "../helpers/copy.js";
@@ -70,6 +70,28 @@ test("options of one's own replace those of the script", () => {
   expect(text.match(/^#SBATCH --signal=.*/gm)).toEqual(["#SBATCH --signal=B:USR1@60"]);
   expect(text.match(/--gpus-per-node=.*/g)).toEqual(["--gpus-per-node=a100:8"]);
 });
+
+test.each([
+  ["5", false],
+  ["9:59", false],
+  ["00:05:30", false],
+  ["0-0:9", false],
+  ["10", true],
+  ["10:00", true],
+  ["1:00:00", true],
+  ["0-1", true],
+  ["2-00:00", true],
+  ["UNLIMITED", true],
+])(
+  "a limit of %s: a warning that would come at the start, as Slurm sends it then, is not asked for",
+  (time, warned) => {
+    const signal = (slurm: SlurmSettings) => /^#SBATCH --signal/m.test(script("phase1", { slurm }));
+    expect(signal({ time, sbatch: {} })).toBe(warned);
+    expect(signal({ time: "1:00:00", sbatch: { time } })).toBe(warned);
+    const own = { signal: "B:USR1@60" };
+    expect(script("phase1", { slurm: { time, sbatch: own } })).toContain("#SBATCH --signal=B:USR1@60\n");
+  },
+);
 
 test("options can be taken out of the script", () => {
   const text = script("phase1", {

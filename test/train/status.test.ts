@@ -90,6 +90,25 @@ test("losses of a log: steps with a loss, NaN too, an unfinished last line not",
   expect(parseLosses("epoch,step\n0,1\n")).toEqual([]);
 });
 
+test("a run that went on from an older checkpoint is as far as its last start, not as the steps that were given up", async () => {
+  const rows = (from: number, to: number, loss: number) => {
+    let text = `${HEADER}\n`;
+    for (let step = from; step <= to; step += 50) text += `${Math.floor(step / 1000)},,,${loss},,,${step}\n`;
+    return text;
+  };
+  await writeFile(join(run, "testtube/version_0/metrics.csv"), rows(49, 4949, 0.9));
+  await mkdir(join(run, "testtube/version_1"));
+  // A start that logged nothing gives nothing up.
+  await writeFile(join(run, "testtube/version_1/metrics.csv"), `${HEADER}\n`);
+  expect((await runStatus(run)).step).toBe(4949);
+  await mkdir(join(run, "testtube/version_2"));
+  await writeFile(join(run, "testtube/version_2/metrics.csv"), rows(3049, 3149, 0.5));
+  const status = await runStatus(run);
+  expect([status.epoch, status.step]).toEqual([3, 3149]);
+  expect(status.losses).toHaveLength(63);
+  expect(status.losses.slice(-4).map(({ loss }) => loss)).toEqual([0.9, 0.5, 0.5, 0.5]);
+});
+
 test("a run that was resumed: the later value of a step trained twice, checkpoints, what can be resumed", async () => {
   await writeFile(join(run, "testtube/version_0/metrics.csv"), `${HEADER}\n0,,,0.9,,,49\n0,,,0.8,,,99\n`);
   await mkdir(join(run, "testtube/version_1"));
@@ -251,6 +270,9 @@ test("the recipe of a run: by its folder's name, by its saved config, or not at 
   const vista = await makeCheckout(folder);
   const recipe = async (path: string) => (await recipeOfRun(path, BUILT_IN_RECIPES, vista))?.name;
   expect(await recipe(run)).toBe("phase1");
+  // As from within the folder.
+  expect(await recipe(`${run}/.`)).toBe("phase1");
+  expect(await recipe(`${run}/checkpoints/..`)).toBe("phase1");
   const named = join(folder, "logs/mine");
   await mkdir(join(named, "configs"), { recursive: true });
   expect(await recipe(named)).toBeUndefined();

@@ -136,7 +136,11 @@ function directives(plan: LaunchPlan): [name: string, value: string][] {
     exclusive: "",
     requeue: "",
     "open-mode": "append",
-    signal: `B:USR1@${WARNING_SECONDS}`,
+    // With less time than twice that, the warning would come too soon for a checkpoint: Slurm sends it a minute early, too.
+    signal:
+      seconds(slurm.sbatch.time ?? slurm.time) < 2 * WARNING_SECONDS
+        ? undefined
+        : `B:USR1@${WARNING_SECONDS}`,
     // A percent sign of the folder's own is written twice, since sbatch replaces patterns such as %j.
     output: join(slurmFolder(plan).replaceAll("%", "%%"), "%x-%j.out"),
     partition: slurm.partition,
@@ -155,6 +159,17 @@ function directives(plan: LaunchPlan): [name: string, value: string][] {
     }
     return [[key, value]];
   });
+}
+
+/** Returns the seconds of a time limit as sbatch reads it; Infinity where there is none, or another text. */
+function seconds(limit: string | undefined): number {
+  const [, days, first = "", second = "0", third] =
+    /^(?:(\d+)-)?(\d+)(?::(\d+))?(?::(\d+))?$/.exec(limit ?? "") ?? [];
+  if (first === "") return Number.POSITIVE_INFINITY;
+  // `minutes`, `minutes:seconds`, `hours:minutes:seconds`; behind days `hours`, `hours:minutes`, `hours:minutes:seconds`.
+  const hours = days !== undefined || third !== undefined;
+  const minutes = hours ? Number(first) * 60 + Number(second) : Number(first);
+  return Number(days ?? 0) * 86_400 + minutes * 60 + Number(hours ? (third ?? 0) : second);
 }
 
 /** Writes a directive, which sbatch splits at blanks, and in which it knows quotes and backslashes. */

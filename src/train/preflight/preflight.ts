@@ -3,7 +3,8 @@ import { asUndefined, isVistaError, throwIfAborted, type VistaError } from "../.
 import type { RunOptions } from "../../core/progress.js";
 import { SEVERITIES } from "../../dataset/finding.js";
 import { knownFlags, parseArguments } from "../launch/arguments.js";
-import { applyDotted, type ConfigTree, readConfigs, trainingFacts } from "../launch/config.js";
+import { applyDotted, type ConfigTree, readConfigs } from "../launch/config.js";
+import { trainingFacts } from "../launch/facts.js";
 import type { LaunchPlan } from "../launch/plan.js";
 import type { System } from "../launch/system.js";
 import { resolveWeights } from "../run/checkpoints.js";

@@ -54,6 +54,8 @@ export async function readLog(run: string): Promise<RunLog | undefined> {
       note = `no loss among the columns of ${join("testtube", name, "metrics.csv")}: ${oneLine(header!, 200)}`;
     }
     const points = parseLosses(text);
+    // A start that went on from an older checkpoint gives up what was trained after that.
+    for (const step of bySteps.keys()) if (step >= (points[0]?.step ?? Infinity)) bySteps.delete(step);
     for (const point of points) bySteps.set(point.step, point);
     session = sessionOf(points, (await stat(path)).mtime) ?? session;
   }

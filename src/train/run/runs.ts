@@ -5,7 +5,8 @@ import { basename, extname, join, resolve } from "node:path";
 import { asUndefined, orElse } from "../../core/errors.js";
 import { namesIn } from "../../core/io/regular.js";
 import { BUILT_IN_RECIPES, type Recipe } from "../launch/built-in-recipes.js";
-import { applyDotted, readConfigs, trainingFacts } from "../launch/config.js";
+import { applyDotted, readConfigs } from "../launch/config.js";
+import { trainingFacts } from "../launch/facts.js";
 import { type LaunchPlan, resumedRun } from "../launch/plan.js";
 
 /** Lists the config files that train.py saved in a run (and reads again on `--resume`), in its order. */
@@ -38,7 +39,7 @@ export async function recipeOfRun(
 ): Promise<Recipe | undefined> {
   const listed = [...recipes];
   const all = listed.filter((recipe) => recipe.launcher === "torchrun");
-  const name = basename(run);
+  const name = basename(resolve(run));
   // The Slurm script names a run by the recipe and the job's number; what is resharded from it keeps that at its start.
   const job = /^(.+?)-\d+(-\d+ranks)?$/.exec(name)?.[1];
   const launched = listed.find((recipe) => recipe.name === job);

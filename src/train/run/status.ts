@@ -6,7 +6,8 @@ import { namesIn } from "../../core/io/regular.js";
 import type { RunOptions } from "../../core/progress.js";
 import type { FolderFacts } from "../checkpoint-tools.js";
 import { BUILT_IN_RECIPES, type Recipe } from "../launch/built-in-recipes.js";
-import { needsFolders, readConfigs, type TrainingFacts, trainingFacts } from "../launch/config.js";
+import { readConfigs } from "../launch/config.js";
+import { needsFolders, type TrainingFacts, trainingFacts } from "../launch/facts.js";
 import { lastCheckpoint, listCheckpoints, type RunCheckpoint } from "./checkpoints.js";
 import { type LossPoint, readLog } from "./log.js";
 import { measureRate, type TrainingRate } from "./rate.js";
@@ -42,7 +43,7 @@ export interface RunStatus {
   secondsLeft: number | undefined;
   /** The reason why there can be no loss: the log has rows but no column for it. */
   logNote: string | undefined;
-  /** The losses of all logged steps, in order; of a step that was trained twice (after a resume) it is the later one. */
+  /** The losses of all logged steps, in order; where a start went on from an older checkpoint, not those that it gave up. */
   losses: LossPoint[];
   /** The checkpoints in order of time, oldest first. */
   checkpoints: CheckpointStatus[];

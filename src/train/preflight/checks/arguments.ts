@@ -3,7 +3,8 @@ import { isRecord } from "../../../core/maps.js";
 import { suggest } from "../../../core/suggest.js";
 import { words } from "../../../core/text.js";
 import { type Argument, TEXT_PARAMETERS, TRAINER_PARAMETERS } from "../../launch/arguments.js";
-import { applyDotted, getPath, SAMPLER, splitKey } from "../../launch/config.js";
+import { applyDotted, getPath, splitKey } from "../../launch/config.js";
+import { SAMPLER } from "../../launch/facts.js";
 import { finding, type TrainFinding } from "../rules.js";
 import type { CheckContext } from "./context.js";
 import { readable } from "./look.js";
@@ -23,8 +24,11 @@ const OWN: Record<string, string> = {
   "--logdir": "--logdir",
   "-l": "--logdir",
 };
-/** The flags that make another run folder than the one that this launcher knows, where it gives the run its name. */
-const OF_THE_NAME = ["--postfix", "-f", "--no_date"];
+/**
+ * The flags that make another run folder than the one that this launcher knows, where it gives the run its name; `--debug` moves it
+ * into `debug_runs` at the end.
+ */
+const OF_THE_NAME = ["--postfix", "-f", "--no_date", "--debug", "-d"];
 /** The values by which train.py's `--no_date` says what it is given with a name anyway. */
 const ON = /^(yes|true|t|y|1)$/i;
 
@@ -107,7 +111,8 @@ export async function* checkArguments(context: CheckContext): AsyncGenerator<Tra
         } else if (
           isNamed &&
           OF_THE_NAME.includes(name) &&
-          !(name === "--no_date" && ON.test(values[0] ?? "1"))
+          !(name === "--no_date" && ON.test(values[0] ?? "1")) &&
+          !(/^(--debug|-d)$/.test(name) && !ON.test(values[0] ?? "1"))
         ) {
           const what = `${word} among the arguments for train.py, and the run has a name: it would be another folder`;
           yield finding("set-twice", what, { fix: "Give the whole name by --name." });

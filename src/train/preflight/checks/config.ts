@@ -3,7 +3,8 @@
  */
 import { sep } from "node:path";
 import { textOf } from "../../../core/text.js";
-import { readConfigs, stepsBetween, type TrainingFacts } from "../../launch/config.js";
+import { type ConfigTree, getPath, readConfigs } from "../../launch/config.js";
+import { CHECKPOINTS, stepsToFirst, type TrainingFacts } from "../../launch/facts.js";
 import { fromVista } from "../../launch/plan.js";
 import { configsOf } from "../../run/runs.js";
 import { finding, type TrainFinding } from "../rules.js";
@@ -12,7 +13,7 @@ import type { CheckContext } from "./context.js";
 import { readable, there } from "./look.js";
 
 export async function* checkConfig(context: CheckContext): AsyncGenerator<TrainFinding> {
-  const { plan, facts, extra, config } = context;
+  const { plan, facts, extra, config, given } = context;
   const files = yield* readable("config-missing", () => configsOf(plan));
   if (files === undefined) return;
   let isMissing = false;
@@ -35,51 +36,41 @@ export async function* checkConfig(context: CheckContext): AsyncGenerator<TrainF
   if (config !== undefined) yield* unknownKeys(config);
   if (facts === undefined) return;
   yield* checkValues(facts);
+  yield* checkKept(given ?? {});
 
   const strategy = extra.findLast((flag) => flag.name === "--strategy")?.values[0] ?? facts.strategy;
   const isUnclear = facts.unclear.some((text) => text.startsWith("lightning.trainer.strategy "));
   if (strategy !== "deepspeed_stage_2" && strategy !== "deepspeed_stage_2_offload" && !isUnclear) {
     yield finding("strategy", `the strategy is ${strategy === undefined ? "not set" : textOf(strategy)}`);
   }
-  const between = stepsBetween(plan.nodes * plan.gpus, facts);
+  const soonest = stepsToFirst(plan.nodes * plan.gpus, facts);
   const { iterations } = plan.recipe;
-  if (between !== undefined && iterations !== undefined && iterations < between) {
-    const when = `the first checkpoint comes after ${between} steps; the documentation stops after ${iterations}`;
+  if (soonest !== undefined && iterations !== undefined && iterations < soonest) {
+    const when = `the first checkpoint comes after ${soonest} steps; the documentation stops after ${iterations}`;
     yield finding("late-checkpoint", when);
   }
 }
 
-/** Looks for values that stop train.py, that save no checkpoint to go on from, and for those that are not known here. */
+/** Looks for values that stop train.py, that save no checkpoint, and for those that are not known here. */
 function* checkValues(facts: TrainingFacts): Generator<TrainFinding> {
   const { problems, unclear, everyEpochs, everySteps, saveLast } = facts;
   for (const problem of problems) yield finding("config-value", problem);
-  const params = "lightning.modelcheckpoint.params";
   if (everyEpochs && everySteps) {
-    const both = `${params} has every_n_epochs ${everyEpochs} and every_n_train_steps ${everySteps}: Lightning takes one of them`;
-    yield finding("config-value", both, { fix: `Set one of them to null: -- ${params}.every_n_epochs=null` });
+    const both = `${CHECKPOINTS} has every_n_epochs ${everyEpochs} and every_n_train_steps ${everySteps}: Lightning takes one of them`;
+    yield finding("config-value", both, {
+      fix: `Set one of them to null: -- ${CHECKPOINTS}.every_n_epochs=null`,
+    });
   }
-  if ((everyEpochs === 0 && !everySteps) || (everySteps === 0 && everyEpochs === undefined)) {
-    const what = `${params}.${everyEpochs === 0 ? "every_n_epochs" : "every_n_train_steps"} is 0: no checkpoint would be saved`;
+  if (facts.saveTopK === 0 && !saveLast) {
+    const what = `${CHECKPOINTS} keeps nothing by its steps and epochs, and no last.ckpt: no checkpoint would be saved`;
     yield finding("config-value", what, {
       fix: "Write 1 or more; null stands for a setting that is not used.",
     });
   }
   if (facts.saveTopK !== undefined && facts.saveTopK > 1 && !facts.monitored) {
-    const what = `${params}.save_top_k is ${facts.saveTopK} and no \`monitor\` says by what: Lightning stops`;
+    const what = `${CHECKPOINTS}.save_top_k is ${facts.saveTopK} and no \`monitor\` says by what: Lightning stops`;
     yield finding("config-value", what, {
       fix: "Write -1 to keep all, 1 for the newest or 0 for none beside `last`.",
-    });
-  }
-  if (!saveLast) {
-    yield finding("config-value", `${params}.save_last is off: there would be no last.ckpt to go on from`, {
-      severity: "warning",
-      fix: "Leave it out: --resume RUN, and a Slurm job that is queued again, take last.ckpt.",
-    });
-  }
-  if (facts.checkpointFolder !== undefined) {
-    yield finding("config-value", `${params}.dirpath is ${textOf(facts.checkpointFolder)}`, {
-      severity: "warning",
-      fix: "Leave it out, and choose the disk by --logdir: --resume RUN, `status` and a job that is queued again look into the run folder.",
     });
   }
   for (const text of unclear) {
@@ -87,5 +78,47 @@ function* checkValues(facts: TrainingFacts): Generator<TrainFinding> {
       severity: "note",
       fix: "Look for yourself whether it is what you mean.",
     });
+  }
+}
+
+/** The settings with which a training runs and cannot be gone on with: which values, what follows, and the way out. */
+const ODD: readonly [
+  key: string,
+  isOdd: (value: unknown) => boolean,
+  what: (value: unknown) => string,
+  fix: string,
+][] = [
+  [
+    `${CHECKPOINTS}.save_last`,
+    (value) => value === null || value === false,
+    () => "is off: there would be no last.ckpt to go on from",
+    "Leave it out: --resume RUN, and a Slurm job that is queued again, take last.ckpt.",
+  ],
+  [
+    `${CHECKPOINTS}.dirpath`,
+    (value) => value !== null,
+    (value) => `is ${textOf(value)}`,
+    "Leave it out, and choose the disk by --logdir: --resume RUN, `status` and a job that is queued again look into the run folder.",
+  ],
+  [
+    `${CHECKPOINTS}.save_weights_only`,
+    (value) => value === true,
+    () => "is on: Lightning goes on from no such checkpoint, and with DeepSpeed none is smaller",
+    "Leave it out.",
+  ],
+  [
+    "lightning.trainer.fast_dev_run",
+    (value) => value !== null && value !== false && value !== 0,
+    (value) => `is ${textOf(value)}: Lightning trains so many batches and saves no checkpoint`,
+    "Leave it out, if more is meant than a try.",
+  ],
+];
+
+/** Looks for values with which nothing would be there to go on from. */
+function* checkKept(given: ConfigTree): Generator<TrainFinding> {
+  for (const [key, isOdd, what, fix] of ODD) {
+    const value = getPath(given, key);
+    if (value === undefined || !isOdd(value)) continue;
+    yield finding("config-value", `${key} ${what(value)}`, { severity: "warning", fix });
   }
 }

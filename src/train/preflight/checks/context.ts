@@ -1,6 +1,7 @@
 import type { RunOptions } from "../../../core/progress.js";
 import type { Argument, KnownFlags } from "../../launch/arguments.js";
-import type { ConfigTree, TrainingFacts } from "../../launch/config.js";
+import type { ConfigTree } from "../../launch/config.js";
+import type { TrainingFacts } from "../../launch/facts.js";
 import type { LaunchPlan } from "../../launch/plan.js";
 import type { System } from "../../launch/system.js";
 import type { Weights } from "../../run/checkpoints.js";

@@ -6,13 +6,8 @@ import { dirname, join } from "node:path";
 import { asUndefined, firstNames, isVistaError, orElse } from "../../../core/errors.js";
 import { namesIn } from "../../../core/io/regular.js";
 import { isRecord } from "../../../core/maps.js";
-import {
-  type ConfigTree,
-  needsFolders,
-  readConfigs,
-  stepsBetween,
-  type TrainingFacts,
-} from "../../launch/config.js";
+import { type ConfigTree, readConfigs } from "../../launch/config.js";
+import { needsFolders, stepsBetween, stepsTrained, type TrainingFacts } from "../../launch/facts.js";
 import { fromVista, isCheckpoint, type LaunchPlan, resumedRun, runOf } from "../../launch/plan.js";
 import { listCheckpoints, measure, runFolderOf } from "../../run/checkpoints.js";
 import { findRankChange } from "../../run/prepare.js";
@@ -68,7 +63,9 @@ export async function* checkLogdir({ plan, facts, system }: CheckContext): Async
   const count = Math.max(2, (checkpointCount(facts, plan) ?? 2) - there);
   if (free !== undefined && free < count * needed) {
     const last = facts.saveLast ? " with `last`" : "";
-    const steps = plan.recipe.iterations === undefined ? "" : ` in ${plan.recipe.iterations} steps`;
+    const { iterations } = plan.recipe;
+    const steps =
+      iterations === undefined ? "" : ` in ${stepsTrained(iterations, plan.nodes * plan.gpus, facts)} steps`;
     yield finding(
       "disk-space",
       `${gigabytes(free)} free at ${folder}; a checkpoint takes about ${gigabytes(needed)}, the ${count} to come${last}${steps} ${gigabytes(count * needed)}`,
@@ -76,13 +73,14 @@ export async function* checkLogdir({ plan, facts, system }: CheckContext): Async
   }
 }
 
-/** Returns the number of checkpoints that lie there when the documented steps are done; undefined where it is not known. */
+/** Returns the number of checkpoints that lie there when the training ends, or the documented steps are done; undefined where it is not known. */
 export function checkpointCount(facts: TrainingFacts, plan: LaunchPlan): number | undefined {
   const { iterations } = plan.recipe;
   if (iterations === undefined) return undefined;
-  const between = stepsBetween(plan.nodes * plan.gpus, facts);
+  const processes = plan.nodes * plan.gpus;
+  const between = stepsBetween(processes, facts);
   if (between === undefined || between < 1) return undefined;
-  const made = Math.floor(iterations / between);
+  const made = Math.floor(stepsTrained(iterations, processes, facts) / between);
   const kept = facts.saveTopK === undefined || facts.saveTopK < 0 ? made : Math.min(made, facts.saveTopK);
   return kept + (facts.saveLast ? 1 : 0);
 }

@@ -1,0 +1,272 @@
+/** What a merged config says of a training, as Vista's train.py and Lightning 2.0.1 read it. */
+import { isRecord } from "../../core/maps.js";
+import { numberOf, textOf } from "../../core/text.js";
+import { countProblems, WHOLE_FLOAT } from "../../dataset/vista-config.js";
+import { type ConfigTree, getPath, resolved } from "./config.js";
+
+/** The facts of a config that the checks need, after all overrides. */
+export interface TrainingFacts {
+  subsets: string[];
+  /** What `subsets` is where it is no list with something in it; Vista takes a text letter by letter. */
+  noSubsets: string | undefined;
+  probs: number[] | undefined;
+  /** What is wrong with the settings of `data.params`. */
+  countProblems: string[];
+  /** What is wrong with other settings. */
+  problems: string[];
+  /** The settings that only OmegaConf can work out (`${oc.env:HEIGHT}`), each as a clause; what they decide is not known. */
+  unclear: string[];
+  numFrames: number | undefined;
+  height: number | undefined;
+  width: number | undefined;
+  strategy: unknown;
+  batchSize: number;
+  samplesPerEpoch: number | undefined;
+  /** The number of batches that are taken of an epoch, or the share of them; undefined for all. */
+  limitBatches: { batches: number } | { share: number } | undefined;
+  accumulate: number;
+  /** The numbers of optimizer steps and of epochs after which Lightning stops by itself; undefined where it does not. */
+  maxSteps: number | undefined;
+  maxEpochs: number | undefined;
+  everyEpochs: number | undefined;
+  everySteps: number | undefined;
+  /** Whether Lightning comes to save anything when an epoch ends. */
+  savesAtEpochEnd: boolean;
+  /** The number of checkpoints that are kept beside `last`; -1, which train.py sets itself, keeps all. */
+  saveTopK: number | undefined;
+  /** Whether a `monitor` says which checkpoints are the best. */
+  monitored: boolean;
+  saveLast: boolean;
+  /** Whether only the adapters have optimizer state (phase 2). */
+  adaptersOnly: boolean;
+  modelChannels: number | undefined;
+}
+
+/** The class of the data in Vista's configs, and those of its parameters that it cannot do without. */
+export const SAMPLER = "vwm.data.dataset.Sampler";
+const SAMPLER_NEEDS = ["subsets", "batch_size", "samples_per_epoch"];
+
+/** The section of the config with the parameters of Lightning's ModelCheckpoint. */
+export const CHECKPOINTS = "lightning.modelcheckpoint.params";
+
+/** The settings of Lightning that count something, each with the least that it may be. */
+const LIGHTNING_COUNTS = {
+  "lightning.trainer.accumulate_grad_batches": 1,
+  "lightning.trainer.max_steps": -1,
+  "lightning.trainer.max_epochs": -1,
+  "lightning.modelcheckpoint.params.every_n_epochs": 0,
+  "lightning.modelcheckpoint.params.every_n_train_steps": 0,
+  "lightning.modelcheckpoint.params.save_top_k": -1,
+} as const;
+
+const PRECISIONS = new Set(["16", "32", "bf16", "16-mixed", "bf16-mixed", "32-true"]);
+
+/** The settings at whose values train.py stops, beside those that count something: which values, and why. */
+const STOPPING: readonly [key: string, stops: (value: unknown) => boolean, why: string][] = [
+  ["model.base_learning_rate", (value) => !((toNumber(value) ?? 0) > 0), "not a number above 0"],
+  [
+    "lightning.trainer.precision",
+    (value) => !PRECISIONS.has(textOf(value)),
+    `not one that Lightning has for DeepSpeed (${[...PRECISIONS].join(", ")})`,
+  ],
+  [
+    "lightning.trainer.limit_train_batches",
+    (value) => limitOf(value) === undefined,
+    "neither a number of batches from 1 on nor a share between 0.0 and 1.0",
+  ],
+  [
+    "lightning.trainer.enable_checkpointing",
+    (value) => value === false,
+    "Lightning stops, because train.py has it save checkpoints",
+  ],
+  [
+    "lightning.trainer.logger",
+    (value) => value === false,
+    "Lightning stops, because train.py has it log the learning rate",
+  ],
+  [
+    "lightning.modelcheckpoint.params.train_time_interval",
+    () => true,
+    "Lightning wants a timedelta, which no config can give; every_n_train_steps counts steps",
+  ],
+];
+
+export function trainingFacts(config: ConfigTree): TrainingFacts {
+  const unclear: string[] = [];
+  const problems: string[] = [];
+  const given = (key: string): unknown => getPath(config, key) ?? undefined;
+  const value = (key: string): unknown => {
+    const found = resolved(config, getPath(config, key));
+    const parts = Array.isArray(found) ? found : [found];
+    if (!parts.some((part) => typeof part === "string" && part.includes("${"))) return found;
+    unclear.push(`${key} is ${textOf(found)}`);
+    return undefined;
+  };
+  const isUnclear = (key: string): boolean => unclear.some((text) => text.startsWith(`${key} is `));
+  const number = (key: string): number | undefined => toNumber(value(key));
+  const count = (key: keyof typeof LIGHTNING_COUNTS): number | undefined => {
+    const found = number(key);
+    const isCount = Number.isSafeInteger(found) && found! >= LIGHTNING_COUNTS[key];
+    if (given(key) !== undefined && !isCount && !isUnclear(key)) {
+      const text = textOf(given(key));
+      // A number that is a text shows no fault without its quotes.
+      const shown = typeof given(key) === "string" && Number.isFinite(Number(text)) ? `"${text}"` : text;
+      problems.push(`${key} is ${shown}, not a whole number from ${LIGHTNING_COUNTS[key]} on`);
+    }
+    return isCount ? found : undefined;
+  };
+  const subsets = value("data.params.subsets");
+  const probs = value("data.params.probs");
+  const params = getPath(config, "data.params");
+  const saveLast = getPath(config, `${CHECKPOINTS}.save_last`);
+  for (const key of ["model.target", "data.target", "model.base_learning_rate"]) {
+    if (given(key) === undefined) problems.push(`${key} is not set`);
+  }
+  const isSampler = given("data.target") === SAMPLER;
+  const needed = isSampler ? SAMPLER_NEEDS.map((key) => `data.params.${key}`) : [];
+  const workers = isSampler ? workerProblems(isRecord(params) ? params : {}) : [];
+  for (const [key, stops, why] of STOPPING) {
+    const found = value(key);
+    if ((found ?? undefined) !== undefined && stops(found))
+      problems.push(`${key} is ${textOf(found)}: ${why}`);
+  }
+  const everyEpochs = count("lightning.modelcheckpoint.params.every_n_epochs");
+  const everySteps = count("lightning.modelcheckpoint.params.every_n_train_steps");
+  const ends = getPath(config, `${CHECKPOINTS}.save_on_train_epoch_end`) ?? undefined;
+  const validates = "lightning.trainer.check_val_every_n_epoch";
+  const savesAtEpochEnd =
+    typeof ends === "boolean" ? ends : getPath(config, validates) === undefined || number(validates) === 1;
+  if (!savesAtEpochEnd && !everySteps) {
+    const why = ends === false ? `${CHECKPOINTS}.save_on_train_epoch_end` : validates;
+    problems.push(
+      `${why} is ${textOf(getPath(config, why))}: Lightning then saves after a validation, of which Vista has none, so there would be no checkpoint`,
+    );
+  }
+  // Lightning saves `last` when an epoch ends whatever these two say, and nothing beside it where they are off.
+  const isOff = (everyEpochs === 0 && !everySteps) || (everySteps === 0 && everyEpochs === undefined);
+  return {
+    // They are compared with the subsets, where those are known.
+    probs: Array.isArray(probs) && Array.isArray(subsets) ? probs.map(numberOf) : undefined,
+    countProblems: [
+      ...needed
+        .filter((key) => given(key) === undefined)
+        .map((key) => `${key} is not set, and the data set is not made without it`),
+      ...(isRecord(params) ? countProblems(params) : []),
+      ...workers,
+    ],
+    numFrames: number("data.params.num_frames"),
+    subsets: Array.isArray(subsets) ? subsets.map(textOf) : [],
+    noSubsets: noList(subsets),
+    height: number("data.params.target_height"),
+    width: number("data.params.target_width"),
+    strategy: value("lightning.trainer.strategy"),
+    batchSize: number("data.params.batch_size") ?? 1,
+    samplesPerEpoch: number("data.params.samples_per_epoch"),
+    limitBatches: limitOf(value("lightning.trainer.limit_train_batches")),
+    accumulate: count("lightning.trainer.accumulate_grad_batches") ?? 1,
+    maxSteps: limited(count("lightning.trainer.max_steps")),
+    maxEpochs: limited(count("lightning.trainer.max_epochs")),
+    everyEpochs,
+    everySteps,
+    savesAtEpochEnd,
+    saveTopK: isOff ? 0 : count("lightning.modelcheckpoint.params.save_top_k"),
+    monitored: given(`${CHECKPOINTS}.monitor`) !== undefined,
+    saveLast: saveLast === undefined || (saveLast !== null && saveLast !== false),
+    adaptersOnly: getPath(config, "model.params.train_peft_adapters") === true,
+    modelChannels: number("model.params.network_config.params.model_channels"),
+    unclear,
+    problems,
+  };
+}
+
+/** Returns the number of a setting. A whole float comes as text, `2.0`; other texts are no numbers, not even `"2"` in quotes. */
+function toNumber(value: unknown): number | undefined {
+  const number = typeof value === "string" && WHOLE_FLOAT.test(value) ? Number(value) : value;
+  return typeof number === "number" && Number.isFinite(number) ? number : undefined;
+}
+
+/** Reads `limit_train_batches`: a whole number counts batches, a float is their share. */
+function limitOf(value: unknown): TrainingFacts["limitBatches"] {
+  if (typeof value === "number" && Number.isInteger(value)) return value > 0 ? { batches: value } : undefined;
+  const share = toNumber(value);
+  return share !== undefined && share > 0 && share <= 1 ? { share } : undefined;
+}
+
+/** Returns a limit of Lightning's; -1 and 0 are none. */
+function limited(count: number | undefined): number | undefined {
+  return count !== undefined && count > 0 ? count : undefined;
+}
+
+/**
+ * Returns what is wrong with the workers of the loader. Vista's Sampler passes a `prefetch_factor` to torch in any case, and torch
+ * refuses it without workers: its own default, 0, stops the training.
+ */
+function workerProblems(params: Readonly<Record<string, unknown>>): string[] {
+  const problems: string[] = [];
+  for (const [key, unset] of [
+    ["num_workers", 0],
+    ["prefetch_factor", 2],
+  ] as const) {
+    // `null` for the workers is no number either; for the factor it leaves the choice to torch.
+    const value = key === "num_workers" ? params[key] : (params[key] ?? undefined);
+    const found = value === undefined ? unset : value;
+    if (typeof found === "string" && found.includes("${")) continue;
+    if (Number.isSafeInteger(found) && Number(found) >= 1) continue;
+    const shown = value === undefined ? "not set" : JSON.stringify(value);
+    problems.push(
+      `data.params.${key} is ${shown}, not a whole number from 1 on, without which torch refuses Vista's loader`,
+    );
+  }
+  return problems;
+}
+
+function noList(value: unknown): string | undefined {
+  if (value === undefined || value === null) return undefined;
+  if (Array.isArray(value)) return value.length === 0 ? "an empty list" : undefined;
+  return `${typeof value === "string" ? "the text " : ""}${textOf(value)}, not a list`;
+}
+
+/** Tells whether a strategy is one of DeepSpeed, which goes on from folders of shards and from no single file. */
+export function needsFolders({ strategy }: Pick<TrainingFacts, "strategy">): boolean {
+  return typeof strategy === "string" && strategy.startsWith("deepspeed");
+}
+
+/** Returns the optimizer steps of an epoch; undefined where the config does not tell. */
+function stepsOfEpoch(processes: number, facts: TrainingFacts): number | undefined {
+  const { samplesPerEpoch, limitBatches: limit } = facts;
+  if (samplesPerEpoch === undefined) return undefined;
+  // Lightning deals out the samples of an epoch to all processes.
+  const all = Math.ceil(samplesPerEpoch / (processes * facts.batchSize));
+  const batches =
+    limit === undefined
+      ? all
+      : "batches" in limit
+        ? Math.min(all, limit.batches)
+        : Math.floor(all * limit.share);
+  return Math.ceil(batches / facts.accumulate);
+}
+
+/** Returns the optimizer steps between two checkpoints that stay; undefined where that is not known. */
+export function stepsBetween(processes: number, facts: TrainingFacts): number | undefined {
+  if (facts.everySteps) return facts.everySteps;
+  const epoch = stepsOfEpoch(processes, facts);
+  return epoch === undefined ? undefined : epoch * Math.max(1, facts.everyEpochs ?? 1);
+}
+
+/** Returns the optimizer steps before the first checkpoint; undefined where that is not known. */
+export function stepsToFirst(processes: number, facts: TrainingFacts): number | undefined {
+  const between = stepsBetween(processes, facts);
+  // `last` is saved at the end of every epoch, and everything where Lightning stops by itself.
+  const last = facts.saveLast && facts.savesAtEpochEnd ? stepsOfEpoch(processes, facts) : undefined;
+  const end = facts.savesAtEpochEnd ? facts.maxSteps : undefined;
+  const known = [between, last, end].filter((steps) => steps !== undefined);
+  return known.length === 0 ? undefined : Math.min(...known);
+}
+
+/** Returns the optimizer steps that will be trained of those that are wanted: Lightning may stop by itself before. */
+export function stepsTrained(wanted: number, processes: number, facts: TrainingFacts): number {
+  const { maxSteps = wanted, maxEpochs } = facts;
+  const epoch = stepsOfEpoch(processes, facts);
+  const ofEpochs = maxEpochs === undefined || epoch === undefined ? wanted : maxEpochs * epoch;
+  return Math.min(wanted, maxSteps, ofEpochs);
+}
