@@ -33,12 +33,13 @@ export async function findInput(path: string): Promise<FoundInput> {
   }
   const entries = await listFolder(path).catch(cannot("list the folder", path));
   const names = entries.map(({ name }) => name);
-  const index = findOne(path, entries, INDEX, "indexes", saysLatest(names));
+  const index = saysLatest(names) ? undefined : findOne(path, entries, INDEX, "indexes");
   if (index !== undefined) return { kind: "index", what: "a folder with an index of shards", ...index };
   const dcp = await findDcp(path, names);
   const ofDcp = "a folder of torch.distributed.checkpoint";
   if (dcp !== undefined) return { kind: "dcp", place: dcp, what: ofDcp, beside: [] };
-  const file = findOne(path, entries, WEIGHTS_FILE, "files of weights", isCheckpointFolder(names));
+  const isZero = isCheckpointFolder(names);
+  const file = isZero ? undefined : findOne(path, entries, WEIGHTS_FILE, "files of weights");
   if (file !== undefined) return { kind: "file", what: "a folder with one file of weights", ...file };
   return { kind: "zero", place: path, what: "a ZeRO checkpoint", beside: [] };
 }
@@ -70,8 +71,7 @@ export function notTaken(beside: readonly string[], taken: readonly string[]) {
 }
 
 /**
- * Finds the one file in a folder whose name has the first of these forms that any has; returns `undefined` where there is none, and
- * for a ZeRO checkpoint folder.
+ * Finds the one file in a folder whose name has the first of these forms that any has; returns `undefined` where there is none.
  * @throws VistaError `AMBIGUOUS` for several
  */
 function findOne(
@@ -79,13 +79,12 @@ function findOne(
   entries: readonly Entry[],
   patterns: readonly RegExp[],
   what: string,
-  isZero: boolean,
 ): Pick<FoundInput, "place" | "beside"> | undefined {
   const names = entries.map(({ name }) => name);
   const found = patterns
     .map((pattern) => names.filter((name) => pattern.test(name)).sort())
     .find(({ length }) => length > 0);
-  if (found === undefined || isZero) return undefined;
+  if (found === undefined) return undefined;
   if (found.length === 1) {
     const files = entries.filter(({ isFolder, name }) => !isFolder && WEIGHTS.test(name) && isModel(name));
     const beside = files.map(({ name }) => name).filter((name) => !NO_WEIGHTS.test(name));

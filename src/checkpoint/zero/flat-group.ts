@@ -19,7 +19,7 @@ export interface GroupOptions {
 }
 
 export interface GroupLayout {
-  readonly ranks: number;
+  readonly options: GroupOptions;
   /** The size of each parameter, in the optimizer's own order. */
   readonly numels: readonly number[];
   /** The parameter at each place of the flat group, as its index in the optimizer's own order. */
@@ -63,7 +63,7 @@ export function layOutGroup(numels: readonly number[], options: GroupOptions): G
   });
   const multiple = factor * ranks;
   const partition = (Math.ceil(at / multiple) * multiple) / ranks;
-  return { ranks, numels, order, offsets, ownOffsets: offsetsOf(numels), gaps, numel: at, partition };
+  return { options, numels, order, offsets, ownOffsets: offsetsOf(numels), gaps, numel: at, partition };
 }
 
 function offsetsOf(numels: readonly number[]): number[] {
@@ -88,8 +88,8 @@ export type PaddingRule = "last" | "each";
 
 /** Returns a rank's entry in `group_paddings`. By the old rule it may be more than the rank holds. */
 export function paddingOf(layout: GroupLayout, rank: number, rule: PaddingRule): number {
-  const { ranks, partition, numel } = layout;
-  if (rule === "last") return rank === ranks - 1 ? partition * ranks - numel : 0;
+  const { options, partition, numel } = layout;
+  if (rule === "last") return rank === options.ranks - 1 ? partition * options.ranks - numel : 0;
   return Math.min(partition, Math.max(0, (rank + 1) * partition - numel));
 }
 

@@ -41,8 +41,6 @@ export interface FoundLayouts {
   readonly conventions: Conventions;
   readonly roundRobin: boolean;
   readonly layouts: readonly GroupLayout[];
-  /** The number at whose multiples the parameters of each group begin, in elements. */
-  readonly alignments: readonly number[];
   /** The names of each group's parameters, in the optimizer's own order. */
   readonly names: readonly (readonly string[])[];
 }
@@ -67,7 +65,7 @@ export function findLayout(content: CheckpointContent, groups: readonly FlatGrou
         return layOutGroup(numels, options satisfies GroupOptions);
       });
       const problem = disagreement(shards, groups, names, layouts, conventions);
-      if (problem === undefined) return { conventions, roundRobin, alignments, layouts, names };
+      if (problem === undefined) return { conventions, roundRobin, layouts, names };
       if (closest === "") closest = problem;
     }
   }

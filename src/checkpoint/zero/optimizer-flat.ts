@@ -34,7 +34,8 @@ export async function readFlatPartitions(content: CheckpointContent): Promise<Fl
   const bases = await readBaseStates(shards, flat.length);
   const { names, ...found } = findLayout(content, flat);
   const { conventions, layouts } = found;
-  const { elastic } = bases[0]!;
+  const { paramGroups } = bases[0]!;
+  const elastic = paramGroups === undefined;
   const groups: OptimizerGroup[] = [];
   const wholes = layouts.map((_, g) => keepsWholeStates(content, bases[0]!, g));
   const lengths = layouts.map((layout, g) =>
@@ -61,8 +62,7 @@ export async function readFlatPartitions(content: CheckpointContent): Promise<Fl
       const fp32 = cut(held, first.groups[g]!.dtype);
       return { name, shape, numel: fp32.numel, fp32, states: new Map(ownStates) };
     });
-    const hyperparameters = bases[0]!.paramGroups?.[g];
-    groups.push({ parameters, values, hyperparameters, stateTypes: types, wholeStates });
+    groups.push({ parameters, values, hyperparameters: paramGroups?.[g], stateTypes: types, wholeStates });
   }
   return { kind: "flat", groups, elastic, ...found };
 }

@@ -49,10 +49,11 @@ export interface OptimizerGroup {
 export interface BaseState {
   /** The states of each flat tensor, by its number; `undefined` for one of which the optimizer keeps none. */
   readonly states: readonly (PyDict | undefined)[];
-  /** The entries of `param_groups`; `undefined` in an elastic checkpoint. */
+  /**
+   * The entries of `param_groups`; `undefined` where DeepSpeed saved the states without padding, for a loader on any number of ranks
+   * (`elastic_checkpoint`).
+   */
   readonly paramGroups: readonly PyDict[] | undefined;
-  /** Whether DeepSpeed saved the states without padding, for a loader on any number of ranks (`elastic_checkpoint`). */
-  readonly elastic: boolean;
 }
 
 /**
@@ -65,7 +66,7 @@ function readBaseState(shard: ShardState, count: number): BaseState {
   const base = shard.dict.get(key);
   const list = asDict(base) === undefined ? asItems(base) : undefined;
   if (list !== undefined && list.length === count && list.every((item) => asDict(item) !== undefined))
-    return { states: list.map((item) => asDict(item)), paramGroups: undefined, elastic: true };
+    return { states: list.map((item) => asDict(item)), paramGroups: undefined };
   const dict = asDict(base);
   const state = asDict(dict?.get("state"));
   const paramGroups = asItems(dict?.get("param_groups"))?.map((group) => asDict(group));
@@ -84,7 +85,6 @@ function readBaseState(shard: ShardState, count: number): BaseState {
   return {
     states: indices.map((index) => asDict(state.get(index!))),
     paramGroups: paramGroups as PyDict[],
-    elastic: false,
   };
 }
 

@@ -18,7 +18,7 @@ import { findOrphans } from "./orphans.js";
 import { endings, unwrapped } from "./renames.js";
 import { float32Rounds } from "./rounding.js";
 import { type CheckpointContent, type ModelState, type Shapes, versionOf } from "./states.js";
-import { cutTrained, type GroupSizes } from "./trained.js";
+import { cutTrained, type GroupSizes, type TrainedParameters } from "./trained.js";
 import type { Universal } from "./universal.js";
 import { isVersion } from "./version.js";
 
@@ -180,15 +180,7 @@ export class ZeroPlan {
   }
 
   async sharded(): Promise<void> {
-    await this.#addAll(async () => {
-      const { tensors, shapes, groups, doubts } = await cutTrained(this.content);
-      this.#trainedShapes = shapes;
-      this.#groups.push(...groups);
-      for (const [name, tensor] of tensors) this.#add(name, tensor);
-      this.#counts.trained = tensors.length;
-      this.#doubt(doubts);
-      await this.#compareCopies(tensors);
-    });
+    await this.#addAll(() => cutTrained(this.content));
   }
 
   #doubt(texts: readonly string[]): void {
@@ -199,27 +191,15 @@ export class ZeroPlan {
   /** Adds the tensors of a universal checkpoint, whose trained parameters are whole in files of their own. */
   async universal({ stage, groups }: Universal): Promise<void> {
     this.#stage = stage;
-    this.#trainedShapes = new Map(groups.flat().map(({ name, fp32 }) => [name, fp32.shape]));
-    await this.#addAll(async () => {
-      for (const group of groups) {
-        const numel = sum(group, ({ fp32 }) => fp32.numel);
-        this.#groups.push({ parameters: group.length, numel, saved: numel });
-        for (const { name, fp32 } of group) this.#add(name, fp32);
-      }
-      this.#counts.trained = groups.flat().length;
-      await this.#compareCopies(groups.flat().map(({ name, fp32 }) => [name, fp32]));
+    const tensors = groups.flat().map(({ name, fp32 }) => [name, fp32] as const);
+    const sizes = groups.map((group) => {
+      const numel = sum(group, ({ fp32 }) => fp32.numel);
+      return { parameters: group.length, numel, saved: numel };
     });
+    await this.#addAll(async () => ({ tensors, groups: sizes, doubts: [] }));
   }
 
-  /** Compares the trained parameters with their copies in `module`; stage 3 has none. */
-  async #compareCopies(trained: readonly (readonly [string, Tensor])[]): Promise<void> {
-    if (this.#stage === 3) return;
-    this.#doubt(
-      await doubtOfCopies(trained, this.#model, this.content.shards.length, "taken from the optimizer"),
-    );
-  }
-
-  async #addAll(addTrained: () => Promise<void>): Promise<void> {
+  async #addAll(trained: () => Promise<TrainedParameters>): Promise<void> {
     await this.#addBuffers();
     this.#warnOfAbsentBuffers();
     if (!this.options.excludeFrozen) {
@@ -228,7 +208,7 @@ export class ZeroPlan {
         this.#frozen.push(name);
       }
     }
-    await addTrained();
+    await this.#addTrained(await trained());
     for (const [alias, source] of this.#model.sharedParams) {
       const tensor = this.tensors.get(source);
       if (tensor === undefined) continue;
@@ -236,6 +216,18 @@ export class ZeroPlan {
       this.#shared.push([alias, source]);
     }
     await this.#addOrphans();
+  }
+
+  async #addTrained({ tensors, groups, doubts }: TrainedParameters): Promise<void> {
+    for (const [name, tensor] of tensors) this.#add(name, tensor);
+    this.#trainedShapes = new Map(tensors.map(([name, { shape }]) => [name, shape]));
+    this.#groups.push(...groups);
+    this.#counts.trained = tensors.length;
+    this.#doubt(doubts);
+    // In stage 3 `module` has no copies.
+    if (this.#stage === 3) return;
+    const { length } = this.content.shards;
+    this.#doubt(await doubtOfCopies(tensors, this.#model, length, "taken from the optimizer"));
   }
 
   async #addBuffers(): Promise<void> {

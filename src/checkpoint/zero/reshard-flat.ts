@@ -30,9 +30,8 @@ export class FlatResharding {
     private readonly partitions: FlatPartitions,
     private readonly ranks: number,
   ) {
-    const { roundRobin, alignments, conventions } = partitions;
-    this.layouts = partitions.layouts.map(({ numels }, g) =>
-      layOutGroup(numels, { ranks, roundRobin, alignment: alignments[g]!, factor: conventions.factor }),
+    this.layouts = partitions.layouts.map(({ numels, options }) =>
+      layOutGroup(numels, { ...options, ranks }),
     );
   }
 

@@ -57,13 +57,8 @@ export class SplitResharding {
       for (const members of this.subGroups[g]!) {
         const index = newFlats.length;
         params.push(index);
-        const placed: Fragment[] = [];
-        let size = 0;
-        for (const parameter of members) {
-          const part = partOf(group.parameters[parameter]!.numel, rank, this.ranks);
-          if (part.length > 0) placed.push({ parameter, from: part.from, start: size, length: part.length });
-          size += part.size;
-        }
+        const sizes = members.map((member) => [member, group.parameters[member]!.numel] as const);
+        const { placed, size } = partsOf(sizes, rank, this.ranks);
         const dtype = group.parameters[members[0]!]?.fp32.dtype ?? "F32";
         const of = (p: number) => group.parameters[p]!.fp32;
         newFlats.push(putFlat(oldFlats[g], { placed, size, dtype, of }, path));
@@ -97,9 +92,8 @@ export class SplitResharding {
   setModelStates(tree: PyValue, rank: number, frozen: ReadonlyMap<string, Tensor>, path: string): void {
     const fragments = asDict(asDict(tree)!.get("frozen_param_fragments"));
     for (const [name, tensor] of frozen) {
-      const { from, length, size } = partOf(tensor.numel, rank, this.ranks);
-      const placed = length > 0 ? [{ parameter: 0, from, start: 0, length }] : [];
-      const flat = { placed, size, dtype: tensor.dtype, of: () => tensor };
+      const parts = partsOf([[0, tensor.numel]], rank, this.ranks);
+      const flat = { ...parts, dtype: tensor.dtype, of: () => tensor };
       fragments!.set(name, putFlat(fragments!.get(name), flat, path));
     }
     this.#regroupShapes(asDict(tree)!);
@@ -138,14 +132,22 @@ function likeDict(dict: PyValue, entries: [PyValue, PyValue][]): PyValue {
   return made;
 }
 
-/**
- * Returns what a rank holds of a parameter: `size` elements, the first `length` of which are the parameter's elements from
- * element `from` on.
- */
-function partOf(numel: number, rank: number, ranks: number): { from: number; length: number; size: number } {
-  const size = Math.ceil(numel / ranks);
-  const from = rank * size;
-  return { from, length: Math.max(0, Math.min(size, numel - from)), size };
+/** Returns what a rank holds of parameters: an equal part of each, one after the other, the last ranks' parts with padding. */
+function partsOf(
+  parameters: readonly (readonly [parameter: number, numel: number])[],
+  rank: number,
+  ranks: number,
+): { placed: Fragment[]; size: number } {
+  const placed: Fragment[] = [];
+  let size = 0;
+  for (const [parameter, numel] of parameters) {
+    const part = Math.ceil(numel / ranks);
+    const from = rank * part;
+    const length = Math.min(part, numel - from);
+    if (length > 0) placed.push({ parameter, from, start: size, length });
+    size += part;
+  }
+  return { placed, size };
 }
 
 /** Forms the sub-groups of a param group as DeepSpeed does, which closes each when it reaches the size. */

@@ -97,7 +97,7 @@ export async function reshardedFiles(
         numel: sum(parameters, ({ numel }) => numel),
         partitionBefore: old.partition,
         partition: layout.partition,
-        paddingBefore: paddingOf(old, old.ranks - 1, "last"),
+        paddingBefore: paddingOf(old, from - 1, "last"),
         padding: paddingOf(layout, ranks - 1, "last"),
       };
     });

@@ -12,7 +12,7 @@ import { flatGroups } from "./param-shapes.js";
 import { cutFlatGroup, isMismatch } from "./partition.js";
 import { joinParts, piecesByRank } from "./pieces.js";
 import { doubtsOfSameShards } from "./same-shards.js";
-import type { CheckpointContent, Shapes, ShardState } from "./states.js";
+import type { CheckpointContent, ShardState } from "./states.js";
 import { placeParameters, readSubGroups, type SubGroup } from "./sub-groups.js";
 
 /** The sizes of a param group: its parameters, their elements, and those that the shards hold, padding included. */
@@ -24,7 +24,6 @@ export interface GroupSizes {
 
 export interface TrainedParameters {
   readonly tensors: readonly (readonly [name: string, tensor: Tensor])[];
-  readonly shapes: Shapes;
   readonly groups: readonly GroupSizes[];
   /** Doubts whether the shards belong together; there are none in stage 1 and 2, whose shards say whose they are. */
   readonly doubts: readonly string[];
@@ -71,7 +70,7 @@ async function cutStage12(content: CheckpointContent): Promise<TrainedParameters
       tensors.push([name, joinParts(held, type, shape, { at: 0, length: partition }, starts[i]!)]);
     }
   }
-  return { tensors, shapes: new Map(flat.flatMap(({ shapes }) => [...shapes])), groups, doubts: [] };
+  return { tensors, groups, doubts: [] };
 }
 
 /**
@@ -95,7 +94,6 @@ function gapsOf(
 async function cutStage3(content: CheckpointContent): Promise<TrainedParameters> {
   const subGroups = await readSubGroups(content.shards);
   const parameters = placeParameters(content, subGroups);
-  const shapes = new Map(parameters.map(({ name, shape }) => [name, shape]));
   const numel = sum(parameters, (parameter) => parameter.numel);
   const saved = sum(subGroups, ({ size }) => size) * content.shards.length;
   const tensors = parameters.map(({ name, shape, subGroup, part }) => {
@@ -103,7 +101,7 @@ async function cutStage3(content: CheckpointContent): Promise<TrainedParameters>
     return [name, joinParts(held, dtype, shape, part)] as const;
   });
   const groups = [{ parameters: parameters.length, numel, saved }];
-  return { tensors, shapes, groups, doubts: await doubtsOfSameShards(subGroups) };
+  return { tensors, groups, doubts: await doubtsOfSameShards(subGroups) };
 }
 
 /** The sub-group of a parameter without elements, which lies in none. */

@@ -178,7 +178,24 @@ async function planCommonState(source: TorchFile, stage: 1 | 2 | 3) {
 /** Returns a copy of a file, which is checked as a whole; over a network its headers would be thousands of requests. */
 async function copyOf(torchFile: TorchFile, verify: boolean): Promise<UniversalFile> {
   const { file } = torchFile;
-  const crc32 = verify && file.isLocal ? await wholeCrc32(torchFile) : undefined;
-  const region = { file, name: basename(file.path), offset: 0, length: file.size, crc32 };
-  return { name: region.name, content: contentOf([{ kind: "tensor", tensor: wholeRegion(region) }]) };
+  const name = basename(file.path);
+  const tensor = wholeRegion({
+    file,
+    name,
+    offset: 0,
+    length: file.size,
+    crc32: verify && file.isLocal ? await wholeCrc32(torchFile) : undefined,
+    mismatch: () =>
+      new VistaError(
+        "CHECKSUM",
+        "the bytes are not those of the checksums of its records: they are damaged",
+        {
+          path: file.path,
+          hint:
+            "Copy the file again from where it was saved (`vista-ckpt verify` names the record); --no-verify goes on with the " +
+            "damaged bytes.",
+        },
+      ),
+  });
+  return { name, content: contentOf([{ kind: "tensor", tensor }]) };
 }

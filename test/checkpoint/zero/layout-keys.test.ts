@@ -351,7 +351,10 @@ describe("param_slice_mappings", () => {
     expect(await floatsOf(state.tensors.get(wrapped("part1.c"))!)).toEqual([0.5, 4]);
     await state.close();
     const optimizer = await openZeroOptimizer(folder);
-    expect(optimizer.partitions).toMatchObject({ kind: "flat", alignments: [8] });
+    expect(optimizer.partitions).toMatchObject({
+      kind: "flat",
+      layouts: [{ options: { alignment: 8 } }],
+    });
     await optimizer.close();
   });
 });

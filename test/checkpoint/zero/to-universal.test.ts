@@ -224,7 +224,10 @@ describe("a run that ends early leaves nothing, and what a killed one left is cl
     bytes[offset] = bytes[offset]! ^ 1;
     writeFileSync(path, bytes);
     const output = join(input, "..", "out.ckpt");
-    await expect(writeUniversal(input, output)).rejects.toMatchObject({ code: "CHECKSUM" });
+    await expect(writeUniversal(input, output)).rejects.toMatchObject({
+      code: "CHECKSUM",
+      message: `${path}: the bytes are not those of the checksums of its records: they are damaged`,
+    });
     expect(readdirSync(join(input, ".."))).toEqual(["in.ckpt"]);
     await writeUniversal(input, output, { verify: false });
     expect(readFileSync(join(output, "global_step2_universal", name))).toEqual(bytes);
