@@ -213,6 +213,14 @@ export function orElse<Value>(value: Value): (error: unknown) => Value {
   };
 }
 
+/** The way out for a URL in the place of a local path, and for one of another kind, such as gs://. */
+const OF_URLS = "Of URLs, vista-ckpt alone reads those with https://, http://, hf:// and s3://.";
+
+/** Tells whether a path is written as URLs are, of whatever kind. */
+export function isUrl(path: string): boolean {
+  return /^[a-z][a-z\d+.-]+:\/\//i.test(path);
+}
+
 /**
  * Turns an error of Node's file system into a {@link VistaError} that names the file. An error that is a VistaError already, or
  * that the system did not cause, comes back as it is.
@@ -227,7 +235,8 @@ export function fromSystem(error: unknown, path: string, doing: string): unknown
   }
   if (!isSystemError(error) || error.code === undefined) return error;
   const [kind, what, hint] = SYSTEM_ERRORS[error.code] ?? ["IO" as const, error.message, undefined];
-  return new VistaError(kind, `cannot ${doing}: ${what}`, { path, cause: error, hint });
+  const ofUrl = kind === "NOT_FOUND" && isUrl(path) ? OF_URLS : undefined;
+  return new VistaError(kind, `cannot ${doing}: ${what}`, { path, cause: error, hint: ofUrl ?? hint });
 }
 
 /**

@@ -7,7 +7,7 @@
 import { existsSync, type Stats, writeSync } from "node:fs";
 import { type FileHandle, lstat, open, readdir, realpath, rename, rm, statfs } from "node:fs/promises";
 import { basename, dirname, join } from "node:path";
-import { abortedError, cannot, fromSystem, throwIfAborted, VistaError } from "../errors.js";
+import { abortedError, cannot, fromSystem, isUrl, throwIfAborted, VistaError } from "../errors.js";
 import { commitFile, commitFiles, isInCommit, recoverCommit } from "./commit.js";
 import { livePartials } from "./live-partials.js";
 import { withRoom } from "./local-file.js";
@@ -50,7 +50,7 @@ export async function checkSpace(folder: string, needed: number): Promise<void> 
       throw fromSystem(error, folder, "look at the output folder");
     throw new VistaError("NOT_FOUND", "the folder of the output does not exist", {
       path: folder,
-      hint: "Make it first, or choose another output.",
+      hint: isUrl(folder) ? "Outputs are local files." : "Make it first, or choose another output.",
       cause: error,
     });
   });

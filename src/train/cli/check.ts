@@ -2,10 +2,10 @@
 import type { Command } from "commander";
 import { JSON_OBJECT } from "../../core/cli/options.js";
 import { type CommandContext, later } from "../../core/cli/program.js";
-import { addLaunchOptions } from "./options.js";
+import { addLaunchOptions, recipeArgument } from "./options.js";
 
 export function addCheck(program: Command, context: CommandContext, extra: readonly string[]): void {
-  addLaunchOptions(program.command("check <recipe>"))
+  addLaunchOptions(program.command("check").addArgument(recipeArgument()))
     .summary("look for what would go wrong, and start nothing")
     .description(
       "Look for what would go wrong and start nothing. Exit codes: 0 nothing wrong (warnings and notes may be shown), 1 errors found, 2 wrong usage.",

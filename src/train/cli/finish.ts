@@ -2,10 +2,12 @@
 import type { Command } from "commander";
 import { JSON_OBJECT, QUIET } from "../../core/cli/options.js";
 import { type CommandContext, later } from "../../core/cli/program.js";
+import { RUN } from "./options.js";
 
 export function addFinish(program: Command, context: CommandContext): void {
   program
-    .command("finish <run>")
+    .command("finish")
+    .argument(...RUN)
     .summary("merge the last checkpoint of a run, make a file for inference: what --then does")
     .option("--steps <steps>", "merge (pytorch_model.bin), to-st (vista.safetensors), or both", "merge,to-st")
     .option(...JSON_OBJECT)

@@ -1,15 +1,16 @@
 /** The options of the command `vista-train <recipe>`, whose work is loaded when it runs. */
 import type { Command } from "commander";
 import { type CommandContext, later } from "../../core/cli/program.js";
-import { addStartOptions } from "./options.js";
+import { addStartOptions, recipeArgument } from "./options.js";
 
 export function addLaunch(program: Command, context: CommandContext, extra: readonly string[]): void {
   addStartOptions(
     program
-      .command("run <recipe>", { isDefault: true })
+      .command("run", { isDefault: true })
+      .addArgument(recipeArgument())
       .usage("<recipe> [options] [-- arguments of train.py]"),
   )
-    .argument("[more...]")
+    .argument("[more...]", "no further words: those for train.py go after --")
     .summary("start a recipe (the word `run` can be left out)")
     .description("Start a recipe. Words after -- go to train.py.")
     .addHelpText(

@@ -1,10 +1,10 @@
 /** The options of the command `vista-train next <run>`, whose work is loaded when it runs. */
 import type { Command } from "commander";
 import { type CommandContext, later } from "../../core/cli/program.js";
-import { addStartOptions } from "./options.js";
+import { addStartOptions, RUN } from "./options.js";
 
 export function addNext(program: Command, context: CommandContext, extra: readonly string[]): void {
-  addStartOptions(program.command("next <run>"))
+  addStartOptions(program.command("next").argument(...RUN))
     .summary("print, or with --start start, the phase that follows a run")
     .description(
       "Print the command of the phase that follows a run, from its last checkpoint; --start starts it.",

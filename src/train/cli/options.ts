@@ -1,6 +1,7 @@
 /** The options that describe a launch and a start, shared by launching, `check` and `next`. */
-import { type Command, Option } from "commander";
+import { Argument, type Command, Option } from "commander";
 import { collect, QUIET, wholeNumber } from "../../core/cli/options.js";
+import { BUILT_IN_RECIPES } from "../launch/built-in-recipes.js";
 
 const count = wholeNumber(1);
 const index = wholeNumber();
@@ -10,6 +11,16 @@ export const RENDEZVOUS_TIMEOUT = 900;
 
 /** The number of times that a Slurm job goes back into the queue, where `--max-requeues` does not say. */
 export const MAX_REQUEUES = 10;
+
+/** The arguments of `.argument(...RUN)`. */
+export const RUN = ["<run>", "run folder, as train.py made it: <logdir>/<name>"] as const;
+
+/** Makes the argument of a recipe. Its choices are shown and completed; recipes of one's own are taken too, unlike by `choices`. */
+export function recipeArgument(): Argument {
+  const argument = new Argument("<recipe>", "one of these, or of your own");
+  argument.argChoices = BUILT_IN_RECIPES.map(({ name }) => name);
+  return argument;
+}
 
 export function addRecipeOptions(command: Command): Command {
   return command

@@ -2,6 +2,7 @@
 import type { Command } from "commander";
 import { JSON_OBJECT, QUIET, wholeNumber } from "../../core/cli/options.js";
 import { type CommandContext, later } from "../../core/cli/program.js";
+import { RUN } from "./options.js";
 
 const HELP = `
 Examples:
@@ -13,7 +14,8 @@ holds NaN, nothing is removed. The one that --resume takes stays in any case.`;
 
 export function addPrune(program: Command, context: CommandContext): void {
   program
-    .command("prune <run>")
+    .command("prune")
+    .argument(...RUN)
     .summary("remove the older checkpoints of a run, after verifying those that stay")
     .requiredOption("--keep <n>", "how many of the newest checkpoints stay", wholeNumber(1))
     .option("--dry-run", "verify and show the plan, remove nothing")

@@ -2,10 +2,10 @@
 import type { Command } from "commander";
 import { JSON_OBJECT, QUIET } from "../../core/cli/options.js";
 import { type CommandContext, later } from "../../core/cli/program.js";
-import { addRecipeOptions } from "./options.js";
+import { addRecipeOptions, RUN } from "./options.js";
 
 export function addStatus(program: Command, context: CommandContext): void {
-  addRecipeOptions(program.command("status <run>"))
+  addRecipeOptions(program.command("status").argument(...RUN))
     .summary("show epochs, steps and loss of a run, its checkpoints, what could be resumed")
     .option(...JSON_OBJECT)
     .option(...QUIET)

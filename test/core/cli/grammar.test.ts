@@ -42,7 +42,7 @@ describe.each(PROGRAMS)("%s", (program) => {
     expect((await runCli(program, ["--help"])).stdout).toMatch(/-V, --version +print the version/);
   });
 
-  it("every command has an example in its help", async () => {
+  it("the help of every command says what it does and what its arguments are, with an example", async () => {
     const commands = await commandsOf(program);
     expect(commands.length).toBeGreaterThan(6);
     for (const words of [[], ...commands]) {
@@ -51,12 +51,12 @@ describe.each(PROGRAMS)("%s", (program) => {
         words,
         true,
       ]);
-      // Below the usage of a command stands what it does: "Merge …", "Check …".
-      if (words.length > 0)
-        expect([words, stdout.split("\n\n")[1]]).toEqual([
-          words,
-          expect.stringMatching(/^[A-Z][a-z]+(?<!s) /),
-        ]);
+      if (words.length === 0) continue;
+      // Below the usage of a command stands what it does ("Merge …", "Check …"), and each of its arguments has a line.
+      expect([words, stdout.split("\n\n")[1]]).toEqual([words, expect.stringMatching(/^[A-Z][a-z]+(?<!s) /)]);
+      const named = [...stdout.split("\n")[0]!.matchAll(/ [<[]([a-z]+)[.\]>]/g)].map((match) => match[1]!);
+      for (const name of named.filter((name) => name !== "options" && name !== "command"))
+        expect([words, stdout]).toEqual([words, expect.stringMatching(RegExp(`^  ${name} {2,}\\S`, "m"))]);
     }
   });
 
@@ -107,7 +107,12 @@ describe.each(PROGRAMS)("%s", (program) => {
       // The older name of an option still holds and is not offered.
       expect(complete("annos", "nuscenes-12hz", "--ou")).toBe("--output");
     }
-    if (program === "vista-train") expect(complete("phase1", "--resh")).toBe("--reshard");
+    if (program === "vista-train") {
+      expect(complete("phase1", "--resh")).toBe("--reshard");
+      expect(complete("check", "phase2-stage1", "--resh")).toBe("--reshard");
+      for (const command of ["run", "check"])
+        expect(complete(command, "ph")).toBe("phase1 phase2-stage1 phase2-stage2");
+    }
   });
 
   it.each(["zsh", "fish"])("completion %s names every command and option", async (shell) => {
@@ -138,6 +143,26 @@ test("empty words and a ~ that the shell left are wrong usage, named with their 
   copyFileSync(join(folder, "~x.bin"), join(folder, "~/x.bin"));
   for (const name of ["~x.bin", "~/x.bin"])
     expect(await runCli("vista-ckpt", ["verify", name], { cwd: folder })).toMatchObject({ code: 0 });
+});
+
+test.each([
+  ["vista-ckpt", ["inspect", "gs://bucket/x.ckpt"]],
+  ["vista-ckpt", ["verify", "file:///no/such.bin"]],
+  ["vista-data", ["check", "s3://bucket/vista"]],
+  ["vista-train", ["status", "https://host/run"]],
+])("%s says which URLs are read: %j", async (program, args) => {
+  const { code, stderr } = await runCli(program, args);
+  const hint = "Of URLs, vista-ckpt alone reads those with https://, http://, hf:// and s3://.";
+  expect([code, stderr]).toEqual([
+    1,
+    expect.stringMatching(`^${program}: ${args[1]}: cannot .*: no such file or folder. ${hint}\n$`),
+  ]);
+});
+
+test("an output that is a URL is told that outputs are local", async () => {
+  const zero = fileURLToPath(new URL("../../../fixtures/zero/stage2-fp32-2ranks", import.meta.url));
+  const { code, stderr } = await runCli("vista-ckpt", ["merge", zero, "-o", "s3://bucket/x.bin"]);
+  expect([code, stderr]).toEqual([1, expect.stringMatching(/does not exist\. Outputs are local files\.\n$/)]);
 });
 
 test("a closed stderr changes no exit code", () => {
