@@ -33,6 +33,12 @@ test("flags are read as argparse reads them", async () => {
     ["dotted", "a.b[0].c", []],
     ["flag", "--limit_train_batches", ["-1"]],
   ]);
+  // To argparse -1e3 is no number, and so an option.
+  expect(kinds(["--precision", "-1e3", "-.5"])).toEqual([
+    ["flag", "--precision", []],
+    ["unknown-flag", "-1e3", []],
+    ["stray", "-.5", []],
+  ]);
 });
 
 test("flags that a fork's train.py adds are known", async () => {
@@ -47,14 +53,18 @@ test("flags that a fork's train.py adds are known", async () => {
         help="where to log (see https://docs.example.com)"
     )
     parser.add_argument("--extra", action="store_true")
+    parser.add_argument("--share", type=int, default=1)
+    parser.add_argument("--really", type=str2bool, nargs="?", const=True)
 `,
   );
   const flags = await knownFlags(vista);
   expect([flags.get("--wandb_project"), flags.get("-w"), flags.get("--extra")]).toEqual([
     "one",
     "one",
-    "optional",
+    "nothing",
   ]);
+  expect([flags.get("--share"), flags.get("--really")]).toEqual(["integer", "boolean"]);
+  expect(parseArguments(["--extra", "a.b=1"], flags).map(({ kind }) => kind)).toEqual(["flag", "dotted"]);
   expect(flags.has("--finetune")).toBe(true);
 });
 

@@ -160,6 +160,39 @@ test.each<[string[], string[], string]>([
   expect(result.text).toContain(text);
 });
 
+// Each is what argparse of Python 3.11 says with train.py's own parser: "expected one argument", "invalid int", "Boolean value expected".
+test.each([
+  [["--seed"], "--seed has no value"],
+  [["-s", "-s", "5"], "-s has no value"],
+  [["--seed=", "data.params.num_workers=4"], "whole number, and not"],
+  [["--seed", "x"], "--seed takes a whole number, and not x"],
+  [["--enable_tf32", "data.params.num_workers=4"], "yes or no, and not data.params.num_workers=4"],
+  [["--scale_lr", "maybe"], "--scale_lr takes yes or no, and not maybe"],
+  [["--no_test="], "takes yes or no"],
+  [["-tb"], "takes yes or no, and not b"],
+  [["--project"], "--project has no value"],
+])("flags whose value argparse refuses: %j", async (extra, text) => {
+  const result = await found("debug", { extra });
+  expect(result.codes).toEqual(["error flag-value"]);
+  expect(result.text).toContain(text);
+});
+
+test("flags whose value argparse takes", async () => {
+  const extra = [
+    "--seed",
+    "-1",
+    "-s5",
+    "-s=5",
+    "--seed= 6",
+    "--enable_tf32=no",
+    "--scale_lr",
+    "--no_test",
+    "False",
+    "-t1",
+  ];
+  expect((await found("debug", { extra })).codes).toEqual([]);
+});
+
 test("flags that make another run folder are refused where the run has a name, and another checkpoint beside --resume", async () => {
   for (const extra of [
     ["--postfix", "_b"],

@@ -36,7 +36,7 @@ import { asStarted, byFile } from "./started.js";
 const DRY_RULES = words(`
   no-rendezvous finetune-needed finetune-missing finetune-format finetune-recipe finetune-damaged finetune-keys
   resume resume-ranks resume-and-name resume-recipe resume-config last-checkpoint run-exists
-  checkout config-missing config-value unknown-flag unknown-key text-flag set-twice
+  checkout config-missing config-value unknown-flag flag-value unknown-key text-flag set-twice
 `);
 
 /** Returns the rules of a dry run, those of them that `--only` names. @throws VistaError `USAGE` where it names none of them */

@@ -7,17 +7,20 @@ import { join } from "node:path";
 import { readRegular } from "../../core/io/regular.js";
 import { words } from "../../core/text.js";
 
-/** The number of words that an option takes after itself. */
-type Arity = "one" | "optional" | "many";
+/**
+ * The words that an option takes after itself: one, one whole number, one that may be left out, one for yes or no that may be left
+ * out, as many as follow.
+ */
+type Takes = "nothing" | "one" | "integer" | "optional" | "boolean" | "many";
 
 /** The options of train.py at the time of writing; those in the source of a checkout, where it can be read, come on top. */
-const DOCUMENTED_FLAGS: Record<Arity, readonly string[]> = {
-  one: words(`
-    -p --project -s --seed -f --postfix -l --logdir --resume_from_checkpoint --n_devices --finetune
-  `),
-  optional: words(`
-    -n --name --no_date -r --resume -t --train --no_test -d --debug --scale_lr --legacy_naming
-    --enable_tf32 --no_base_name -h --help
+const DOCUMENTED_FLAGS: Record<Takes, readonly string[]> = {
+  nothing: ["-h", "--help"],
+  one: words("-p --project -f --postfix -l --logdir --resume_from_checkpoint --finetune"),
+  integer: ["-s", "--seed", "--n_devices"],
+  optional: ["-n", "--name", "-r", "--resume"],
+  boolean: words(`
+    --no_date -t --train --no_test -d --debug --scale_lr --legacy_naming --enable_tf32 --no_base_name
   `),
   many: ["-b", "--base"],
 };
@@ -41,27 +44,32 @@ export const TEXT_PARAMETERS: ReadonlySet<string> = new Set(
   `),
 );
 
-export type KnownFlags = ReadonlyMap<string, Arity>;
+export type KnownFlags = ReadonlyMap<string, Takes>;
 
 /**
  * Returns the options of this checkout's train.py: the documented ones, those that its source adds, so that a fork's own count
  * too, and the parameters of the Trainer.
  */
 export async function knownFlags(vista: string): Promise<KnownFlags> {
-  const flags = new Map<string, Arity>();
-  for (const arity of ["one", "optional", "many"] as const)
-    for (const flag of DOCUMENTED_FLAGS[arity]) flags.set(flag, arity);
+  const flags = new Map<string, Takes>();
+  for (const [takes, names] of Object.entries(DOCUMENTED_FLAGS))
+    for (const flag of names) flags.set(flag, takes as Takes);
   for (const name of TRAINER_PARAMETERS) flags.set(`--${name}`, "one");
   const source = await readRegular(join(vista, "train.py")).then(String, () => "");
   for (const [, body] of source.matchAll(/add_argument\(([\s\S]*?)\n?\s*\)(?=\s)/g)) {
-    const arity: Arity = /nargs\s*=\s*["'][*+]["']/.test(body!)
-      ? "many"
-      : /nargs\s*=\s*["']\?["']|action\s*=\s*["']store_(true|false)["']/.test(body!)
-        ? "optional"
-        : "one";
-    for (const [, flag] of body!.matchAll(/["'](--?[A-Za-z][\w-]*)["']\s*(?=,|$)/g)) flags.set(flag!, arity);
+    for (const [, flag] of body!.matchAll(/["'](--?[A-Za-z][\w-]*)["']\s*(?=,|$)/g))
+      flags.set(flag!, takenBy(body!));
   }
   return flags;
+}
+
+/** Reads what an option takes from the arguments of its `add_argument`. */
+function takenBy(source: string): Takes {
+  if (/action\s*=\s*["']store_(true|false)["']/.test(source)) return "nothing";
+  if (/nargs\s*=\s*["'][*+]["']/.test(source)) return "many";
+  if (/nargs\s*=\s*["']\?["']/.test(source))
+    return /type\s*=\s*str2bool\b/.test(source) ? "boolean" : "optional";
+  return /type\s*=\s*int\b/.test(source) ? "integer" : "one";
 }
 
 /** A word or a group of words of a command line, as argparse sees it. */
@@ -79,7 +87,7 @@ export function parseArguments(words: readonly string[], flags: KnownFlags): Arg
   const parsed: Argument[] = [];
   for (let i = 0; i < words.length; i++) {
     const word = words[i]!;
-    if (!word.startsWith("-") || word === "--" || /^-\d/.test(word)) {
+    if (!word.startsWith("-") || word === "--" || NEGATIVE.test(word)) {
       const key = /^[\w.[\]]+(?==)/.exec(word)?.[0];
       parsed.push({ kind: key === undefined ? "stray" : "dotted", word, name: key ?? word, values: [] });
       continue;
@@ -97,17 +105,39 @@ export function parseArguments(words: readonly string[], flags: KnownFlags): Arg
       continue;
     }
     const values = attached === undefined ? [] : [attached];
-    const arity = flags.get(name)!;
-    const limit = attached !== undefined ? 0 : arity === "many" ? Number.POSITIVE_INFINITY : 1;
+    const takes = flags.get(name)!;
+    const most = takes === "many" ? Number.POSITIVE_INFINITY : takes === "nothing" ? 0 : 1;
+    const limit = attached !== undefined ? 0 : most;
     for (let n = 0; n < limit && words[i + 1] !== undefined; n++) {
       const next = words[i + 1]!;
-      if (next.startsWith("-") && !/^-\d/.test(next)) break;
+      if (next.startsWith("-") && !NEGATIVE.test(next)) break;
       values.push(next);
       i++;
     }
     parsed.push({ kind: "flag", word, name, values });
   }
   return parsed;
+}
+
+/** The words that argparse takes for numbers below 0, and not for options. */
+const NEGATIVE = /^-(\d+|\d*\.\d+)$/;
+
+/** The words for yes and no of train.py's str2bool. */
+export const YES = /^(yes|true|t|y|1)$/i;
+const NO = /^(no|false|f|n|0)$/i;
+
+/** Returns why argparse stops at the value of a flag; undefined where it does not. */
+export function valueProblem(
+  { name, word, values: [value] }: Argument,
+  flags: KnownFlags,
+): string | undefined {
+  const takes = flags.get(name);
+  if (takes === "boolean" && value !== undefined && !YES.test(value) && !NO.test(value))
+    return `${word} takes yes or no, and not ${value}`;
+  if ((takes === "one" || takes === "integer") && value === undefined) return `${word} has no value`;
+  if (takes === "integer" && !/^\s*[+-]?\d+(_\d+)*\s*$/.test(value!))
+    return `${word} takes a whole number, and not ${value}`;
+  return undefined;
 }
 
 /** Returns the full name of a flag and the value attached to it, or the candidates where there is not exactly one. */

@@ -43,7 +43,7 @@ const TOPICS: readonly [CheckFunction, readonly RuleName[]][] = [
   [checkRendezvous, ["no-rendezvous", "rendezvous-host", "port-busy", "host-name"]],
   [checkEnvironment, ["pet-variable"]],
   [checkSbatch, ["sbatch-missing"]],
-  [checkArguments, ["unknown-flag", "unknown-key", "text-flag", "set-twice", "config-value"]],
+  [checkArguments, ["unknown-flag", "flag-value", "unknown-key", "text-flag", "set-twice", "config-value"]],
   [checkConfig, ["config-missing", "config-folder", "config-value", "unknown-key", "strategy", "late-checkpoint"]],
   [checkResume, ["resume", "resume-ranks", "resume-and-name", "resume-recipe", "resume-config", "last-checkpoint"]],
   [checkLogdir, ["run-exists", "logdir", "disk-space"]],

@@ -25,6 +25,7 @@ export const RULES = {
   "host-name": rule("warning", "torchrun has the workers connect to the first node by its own name (pytorch#150532), and they fail.", "Use numbers, --node-rank 0 --master-addr 127.0.0.1 on one node, or add the name to /etc/hosts on all nodes."),
   "pet-variable": rule("warning", "torchrun takes every PET_* variable as the default of an option, whatever the command line does not say.", "Unset it, unless a job controller of yours set it on purpose."),
   "unknown-flag": rule("error", "train.py hands what it does not know to OmegaConf, which takes anything: the flag would have no effect.", "Correct the name; settings of the config are written dotted.key=value, without dashes."),
+  "flag-value": rule("error", "train.py ends with a usage message, on every node and after the wait in the queue.", "Correct the value. A setting of the config right behind a flag for yes or no is taken for its value: write yes or no between them."),
   "unknown-key": rule("warning", "A misspelt key is added to the config and has no effect, or stops train.py when the model is made.", "Compare it with the config; ignore this rule if the key is meant to be new."),
   "text-flag": rule("error", 'train.py hands the value of such a flag to Lightning as text, "5" and not 5, which stops when training begins.', "Set it in the config instead: lightning.trainer.NAME=VALUE"),
   "set-twice": rule("error", "The last one wins in train.py, and torchrun would be told something else.", "Use the option of vista-train of the same name instead."),

@@ -2,7 +2,13 @@
 import { isRecord } from "../../../core/maps.js";
 import { suggest } from "../../../core/suggest.js";
 import { words } from "../../../core/text.js";
-import { type Argument, TEXT_PARAMETERS, TRAINER_PARAMETERS } from "../../launch/arguments.js";
+import {
+  type Argument,
+  TEXT_PARAMETERS,
+  TRAINER_PARAMETERS,
+  valueProblem,
+  YES,
+} from "../../launch/arguments.js";
 import { applyDotted, getPath, splitKey } from "../../launch/config.js";
 import { SAMPLER } from "../../launch/facts.js";
 import { finding, type TrainFinding } from "../rules.js";
@@ -29,8 +35,6 @@ const OWN: Record<string, string> = {
  * into `debug_runs` at the end.
  */
 const OF_THE_NAME = ["--postfix", "-f", "--no_date", "--debug", "-d"];
-/** The values by which train.py's `--no_date` says what it is given with a name anyway. */
-const ON = /^(yes|true|t|y|1)$/i;
 
 /** The sections of a config to which keys are added on purpose: parameters of Lightning's own classes. */
 const OPEN_SECTIONS = ["lightning.callbacks", "lightning.logger", "lightning.strategy"];
@@ -103,6 +107,7 @@ export async function* checkArguments(context: CheckContext): AsyncGenerator<Tra
   if (config !== undefined) yield* readable("config-value", () => applyDotted(config, dotted));
   for (const argument of extra) {
     const { kind, word, name, values } = argument;
+    const problem = valueProblem(argument, flags);
     switch (kind) {
       case "flag":
         if (Object.hasOwn(OWN, name)) {
@@ -111,13 +116,16 @@ export async function* checkArguments(context: CheckContext): AsyncGenerator<Tra
         } else if (
           isNamed &&
           OF_THE_NAME.includes(name) &&
-          !(name === "--no_date" && ON.test(values[0] ?? "1")) &&
-          !(/^(--debug|-d)$/.test(name) && !ON.test(values[0] ?? "1"))
+          // With a name, `--no_date` is given anyway.
+          !(name === "--no_date" && YES.test(values[0] ?? "1")) &&
+          !(/^(--debug|-d)$/.test(name) && !YES.test(values[0] ?? "1"))
         ) {
           const what = `${word} among the arguments for train.py, and the run has a name: it would be another folder`;
           yield finding("set-twice", what, { fix: "Give the whole name by --name." });
         } else if (name === "--resume_from_checkpoint" && plan.resume !== undefined) {
           yield finding("set-twice", `${word} among the arguments for train.py, and --resume`);
+        } else if (problem !== undefined) {
+          yield finding("flag-value", problem);
         } else if (isNumberAsText(argument)) {
           const fix = `Set it in the config instead: lightning.trainer.${name.slice(2)}=${values[0] ?? "VALUE"}`;
           yield finding("text-flag", `${name} as a flag`, { fix });
