@@ -27,7 +27,11 @@ export class Entries {
   readonly #asked = new Map<string, Promise<boolean>>();
   #left = MAX_TEXTS;
 
-  constructor(private readonly opened: readonly Checkpoint[]) {}
+  /** @param places  the place of each one's state dict in its torch file; `undefined` where the file itself is one */
+  constructor(
+    private readonly opened: readonly Checkpoint[],
+    private readonly places: readonly (string | undefined)[],
+  ) {}
 
   /**
    * Tells whether an entry is there in both and the same but for the values of {@link tensors}; of what was not looked at, it is
@@ -38,9 +42,10 @@ export class Entries {
   }
 
   async #look(name: string): Promise<boolean> {
-    const [a, b] = this.opened.map(({ key, torchFiles }): Side | undefined => {
+    const [a, b] = this.opened.map(({ torchFiles }, i): Side | undefined => {
+      const place = this.places[i];
       const entryIn = ({ value }: TorchFile) =>
-        asDict(key === undefined ? value : valueAt(value, key))?.get(name);
+        asDict(place === undefined ? value : valueAt(value, place))?.get(name);
       const file = torchFiles.find((each) => entryIn(each) !== undefined);
       return file && [entryIn(file)!, file];
     });

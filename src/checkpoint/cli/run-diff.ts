@@ -61,8 +61,9 @@ export async function diff(
         if (!options.quiet) printWarnings(checkpoint.warnings, checkpoint.torchFiles, `${path}: `);
       }
     }
-    const entries = new Entries(checkpoints);
-    const besideTensors = await leftOut(checkpoints, entries);
+    const places = checkpoints.map((opened, i) => placeOf(opened, i === 0 ? key : keyB));
+    const entries = new Entries(checkpoints, places);
+    const besideTensors = await leftOut(checkpoints, places, entries);
     const [first, second] = (optimizer ? optimizers : checkpoints).map(({ state }, i) =>
       state.with([
         ...state.tensors,
@@ -162,11 +163,25 @@ function prefixLines(a: string, b: string, { prefixes }: Verdict): string[] {
 /** `inside` tells whether it is part of the state dict: whoever names that has seen that there are others, not what it lacks. */
 type Beside = NotCompared & { readonly inside?: boolean };
 
-/** Lists what is not compared. @param entries  the comparison of what is no tensor, which gets the tensors within it */
-async function leftOut(opened: readonly Checkpoint[], entries: Entries): Promise<Beside[]> {
+/** Returns the place of the state dict in a torch file, of a ZeRO checkpoint in the model states. @param given  what --key says */
+function placeOf({ key, zero }: Checkpoint, given: string | undefined): string | undefined {
+  return zero === undefined ? key : (given ?? "module");
+}
+
+/**
+ * Lists what is not compared.
+ * @param places  the place of each one's state dict
+ * @param entries  the comparison of what is no tensor, which gets the tensors within it
+ */
+async function leftOut(
+  opened: readonly Checkpoint[],
+  places: readonly (string | undefined)[],
+  entries: Entries,
+): Promise<Beside[]> {
   // Of a folder and a file in it, the file is looked at.
   const read = new Set(opened.flatMap(({ state }) => state.files.map(({ path }) => resolve(path))));
-  const beside = opened.map(async ({ path, key: within, others: all, leftOut, zero, zeroContent, state }) => {
+  const beside = opened.map(async ({ path, others: all, leftOut, zero, zeroContent, state }, i) => {
+    const within = places[i];
     const folder = parentPlace(state.files[0]?.path ?? path);
     const same = new Set<string>();
     for (const { key, numpy, extraState } of all) {
@@ -178,9 +193,9 @@ async function leftOut(opened: readonly Checkpoint[], entries: Entries): Promise
     );
     const optimizer = zero?.universal === true || (zeroContent?.shards.length ?? 0) > 0;
     const kept = optimizer ? [{ path, key: "optimizer_state_dict", model: false }] : [];
-    const places = new Set(all.map(({ key }) => key));
+    const listed = new Set(all.map(({ key }) => key));
     const values = leftOut
-      .filter((key) => !places.has(key) && !places.has(`${within}.${key}`))
+      .filter((key) => !listed.has(key) && !listed.has(`${within}.${key}`))
       .map((key) => ({ path, key, model: false, tensors: 0 }));
     const tensors = others.map((other) => {
       const below = within !== undefined && other.key.startsWith(`${within}.`);

@@ -4,7 +4,14 @@ import { join } from "node:path";
 import { describe, expect, it } from "vitest";
 import { runCli } from "../../helpers/cli.js";
 import { temporaryFolder } from "../../helpers/state.js";
-import { Call, type Fake, FakeTensor, Tuple, torchZip } from "../../helpers/torch-file.js";
+import {
+  Call,
+  type Fake,
+  FakeTensor,
+  Tuple,
+  torchZip,
+  writeFakeCheckpoint,
+} from "../../helpers/torch-file.js";
 
 const t = (...values: number[]) => new FakeTensor(values);
 const dict = (of: Record<string, Fake>) => new Map<Fake, Fake>(Object.entries(of));
@@ -272,6 +279,32 @@ describe("entries of the state dict that nothing here reads", () => {
         code: 0,
         verdict,
       });
+    });
+
+    it("are compared of a ZeRO checkpoint too, whose state dict is in its model states", async () => {
+      const zero = (scale: FakeTensor, key = "module") => {
+        const folder = temporaryFolder();
+        const states = dict({ a: t(1, 2), "x._extra_state": dict({ scale, step: 7 }), "y._extra_state": 3 });
+        const partitions = [[t(1, 2)]];
+        writeFakeCheckpoint(folder, {
+          stage: 1,
+          partitions,
+          paramShapes: [{ a: [2] }],
+          model: { [key]: states },
+        });
+        return folder;
+      };
+      const verdict = "state dicts equal: 2 tensors the same";
+      for (const key of ["module", "net"]) {
+        const path = zero(t(5), key);
+        const { code, ...said } = await diff(path, path, ...(key === "module" ? [] : ["--key", key]));
+        expect({ code, verdict: said.verdict }, said.stdout).toEqual({ code: 0, verdict });
+      }
+      const { code, stdout } = await diff(zero(t(5)), zero(t(6)));
+      expect(code).toBe(1);
+      expect(stdout).toContain(
+        "x._extra_state.scale  values differ in 1 element; largest difference 1, relative 0.1667",
+      );
     });
 
     it("are named as not compared where something else in it differs, or another tensor has the name of such a place", async () => {
