@@ -6,7 +6,7 @@ import type { StateDict, Tensor } from "./tensor/tensor.js";
 import type { TensorValues } from "./tensor/typed-array.js";
 import type { OtherTensors } from "./torch/beside.js";
 import type { TorchFile } from "./torch/file.js";
-import type { UnreadableTensor } from "./torch/open.js";
+import type { UnreadableTensor } from "./torch/named-tensors.js";
 import { type ReadOptions, readValues } from "./values.js";
 import { PREFIX } from "./vista/prefix.js";
 import type { ZeroInfo } from "./zero/plan.js";

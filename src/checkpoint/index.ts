@@ -73,7 +73,7 @@ export {
   writeUniversal,
 } from "./to-universal.js";
 export type { OtherTensors } from "./torch/beside.js";
-export type { UnreadableTensor } from "./torch/open.js";
+export type { UnreadableTensor } from "./torch/named-tensors.js";
 export { type ReadOptions, readValues } from "./values.js";
 export {
   type NonFiniteCount,

@@ -2,8 +2,8 @@
 import { stat } from "node:fs/promises";
 import { openSafetensors } from "../checkpoint/safetensors/read.js";
 import { saveCheckpoint } from "../checkpoint/save.js";
+import { tensorsOf } from "../checkpoint/torch/named-tensors.js";
 import { asDict } from "../checkpoint/torch/objects.js";
-import { tensorsOf } from "../checkpoint/torch/open.js";
 import { readTorchFile } from "../checkpoint/torch/read.js";
 import { verifyCheckpoint } from "../checkpoint/verify.js";
 import { applyVista } from "../checkpoint/vista/steps.js";

@@ -93,8 +93,8 @@ export class TorchValues {
       {
         path: this.path,
         record,
-        construct: (callable, args, at) => this.construct(callable, args, at),
-        persistentId: (id, at) => this.persistentId(id, at),
+        construct: (callable, args, at) => this.#construct(callable, args, at),
+        persistentId: (id, at) => this.#persistentId(id, at),
         onGlobal: (name) => this.globals.push(name),
       },
       start,
@@ -102,7 +102,7 @@ export class TorchValues {
   }
 
   /** Reads a persistent id, `('storage', class, key, location, numel[, view])`. */
-  persistentId(id: PyValue, at: number): PyValue {
+  #persistentId(id: PyValue, at: number): PyValue {
     const items = id instanceof PyTuple ? id.items : [];
     const [tag, cls, key, , numel] = items;
     if (typeof id === "string") {
@@ -141,7 +141,7 @@ export class TorchValues {
     return storage;
   }
 
-  construct(callable: PyGlobal, args: readonly PyValue[], at: number): PyValue | undefined {
+  #construct(callable: PyGlobal, args: readonly PyValue[], at: number): PyValue | undefined {
     switch (callable.id) {
       case "torch._utils._rebuild_tensor":
       case "torch._utils._rebuild_tensor_v2":
@@ -169,7 +169,7 @@ export class TorchValues {
         const [inner, , innerArgs] = args;
         // A subclass of a subclass is one such call too: torch writes none that nests further.
         return inner instanceof PyGlobal && innerArgs instanceof PyTuple && !inner.id.includes("_from_type")
-          ? this.construct(inner, innerArgs.items, at)
+          ? this.#construct(inner, innerArgs.items, at)
           : undefined;
       }
       default:

@@ -7,7 +7,7 @@ import type { RunOptions } from "../../core/progress.js";
 import { StateDict } from "../tensor/tensor.js";
 import type { OtherTensors } from "../torch/beside.js";
 import type { TorchFile } from "../torch/file.js";
-import { type UnreadableTensor, unreadableError } from "../torch/open.js";
+import { type UnreadableTensor, unreadableError } from "../torch/named-tensors.js";
 import { readTorchFile } from "../torch/read.js";
 import { tensorsBeside } from "../torch/state-dicts.js";
 import { checkTogether } from "./consistency.js";

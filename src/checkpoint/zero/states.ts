@@ -8,6 +8,7 @@ import { VistaError } from "../../core/errors.js";
 import { sum } from "../../core/sum.js";
 import type { TorchFile } from "../torch/file.js";
 import { PICKLE_LIMITS } from "../torch/limits.js";
+import { describedTensors, type UnreadableTensor } from "../torch/named-tensors.js";
 import {
   asDict,
   asInteger,
@@ -17,7 +18,6 @@ import {
   type PyDict,
   type PyValue,
 } from "../torch/objects.js";
-import { describedTensors, type UnreadableTensor } from "../torch/open.js";
 import { valueAt } from "../torch/state-dicts.js";
 import { dimensions, namesOfOthers, TorchTensor } from "../torch/values.js";
 import { checkLayoutKeys } from "./known-keys.js";

@@ -1,4 +1,4 @@
-/** Finds the tensors of a torch file by name. */
+/** Finds the tensors of a torch file by name, and says what keeps a tensor from being read or a key from being a name. */
 import { isVistaError, shorten, VistaError } from "../../core/errors.js";
 import { LONE_SURROGATE } from "../../core/text.js";
 import type { Tensor } from "../tensor/tensor.js";
