@@ -124,6 +124,8 @@ it("nearly all fixtures are compared, and no reason for leaving one out is idle"
   expect(compared.length).toBeGreaterThan(370);
   for (const [pattern, why] of LEFT_OUT)
     expect([why, files.some((path) => pattern.test(path))]).toEqual([why, true]);
+  const said = `of ${compared.length} of the ${files.length}\nfiles of torch.save`;
+  expect(readFileSync("docs/dependencies.md", "utf8")).toContain(said);
 });
 
 it.each(["torch/lightning.ckpt", "torch/lightning-protocol-4.ckpt"])(

@@ -247,6 +247,11 @@ it.each([375, 800, 1280])(
       expect(hidden).toBeLessThanOrEqual(0);
       if (i > 0) expect(top).toBeGreaterThanOrEqual(places[i - 1]![1] - 0.5);
     }
+    // The three counts stand side by side.
+    const tops = await page.evaluate(
+      `[...document.querySelectorAll(".tally")].map((each) => each.getBoundingClientRect().top)`,
+    );
+    expect(new Set(tops as number[]).size).toBe(1);
   },
 );
 
