@@ -3,7 +3,6 @@
  * parameter by parameter: its fp32 weights and each state as tensors, its steps and the hyperparameters of its groups as values.
  */
 
-import { settleAll } from "../core/io/settle.js";
 import { remember } from "../core/maps.js";
 import type { RunOptions } from "../core/progress.js";
 import { checkTolerance, type DiffOptions } from "./diff.js";
@@ -15,7 +14,7 @@ import { readCheckpointFiles } from "./zero/open.js";
 import { planOptimizer } from "./zero/optimizer.js";
 import type { OptimizerParameter } from "./zero/optimizer-states.js";
 import { lossScaleOf } from "./zero/optimizer-summary.js";
-import type { CheckpointContent } from "./zero/states.js";
+import { type CheckpointContent, closeAll } from "./zero/states.js";
 import { openCommonState, readUniversal, type UniversalParameter } from "./zero/universal.js";
 import { valueText } from "./zero/value-text.js";
 
@@ -83,7 +82,7 @@ export async function openOptimizerState(
     const files = torchFiles.map(({ file }) => file);
     return { state: new StateDict(tensors, files), values };
   } catch (error) {
-    await settleAll(torchFiles.map(({ file }) => file.close()));
+    await closeAll(torchFiles);
     throw error;
   }
 }

@@ -2,7 +2,6 @@
 import { fromReader } from "../../core/errors.js";
 import { openAll } from "../../core/io/open-all.js";
 import { filesAtOnce } from "../../core/io/places.js";
-import { settleAll } from "../../core/io/settle.js";
 import type { RunOptions } from "../../core/progress.js";
 import { StateDict } from "../tensor/tensor.js";
 import type { OtherTensors } from "../torch/beside.js";
@@ -15,6 +14,7 @@ import { findCheckpoint, listCheckpointFiles } from "./layout.js";
 import { type ZeroInfo, ZeroPlan } from "./plan.js";
 import {
   type CheckpointContent,
+  closeAll,
   type ModelFile,
   type ModelStates,
   readModelState,
@@ -87,10 +87,7 @@ export async function openZeroCheckpoint(
       torchFiles.push(...universal.torchFiles);
       await plan.universal(universal);
     } else if (shards.length === 0) await plan.stage0();
-    else {
-      await checkTogether(content);
-      await plan.sharded();
-    }
+    else await plan.sharded();
     const [model] = models;
     const hasOptimizer = files.universal || shards.length > 0;
     const isOrphan = (name: string) => hasOptimizer && !model.bufferNames.has(name);
@@ -112,14 +109,15 @@ export async function openZeroCheckpoint(
       others: others.filter(({ key }) => key !== "frozen_param_fragments"),
     };
   } catch (error) {
-    await settleAll(torchFiles.map(({ file }) => file.close()));
+    await closeAll(torchFiles);
     throw error;
   }
 }
 
 /**
- * Finds the files of a ZeRO checkpoint and reads their pickles; whether they belong together is not looked at yet.
- * @throws VistaError `NOT_FOUND`, `AMBIGUOUS`, `UNSUPPORTED`, and what reading the files throws
+ * Finds the files of a ZeRO checkpoint, reads their pickles and checks that shards and model states belong together; a universal one
+ * has no shards, and is checked where its other files are read.
+ * @throws VistaError `NOT_FOUND`, `AMBIGUOUS`, `INCONSISTENT`, `UNSUPPORTED`, and what reading the files throws
  */
 export async function readCheckpointFiles(
   path: string,
@@ -153,7 +151,15 @@ export async function readCheckpointFiles(
   });
   const models = states.slice(0, last) as unknown as ModelStates;
   const shards = states.slice(last) as ShardState[];
-  return { files, models, shards, torchFiles: states.map(({ torchFile }) => torchFile) };
+  const torchFiles = states.map(({ torchFile }) => torchFile);
+  const content = { files, models, shards, torchFiles };
+  try {
+    if (shards.length > 0) await checkTogether(content);
+    return content;
+  } catch (error) {
+    await closeAll(torchFiles);
+    throw error;
+  }
 }
 
 /** The largest number of different pickles that are kept for others that are the same. */

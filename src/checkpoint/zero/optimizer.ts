@@ -7,7 +7,6 @@
 
 import { settleAll } from "../../core/io/settle.js";
 import type { PyValue } from "../torch/objects.js";
-import { checkTogether } from "./consistency.js";
 import { doubtOfCopies } from "./module-copies.js";
 import { type ReadCheckpointOptions, readCheckpointFiles } from "./open.js";
 import { type FlatPartitions, readFlatPartitions } from "./optimizer-flat.js";
@@ -41,6 +40,7 @@ export async function openZeroOptimizer(
   options: Omit<ReadCheckpointOptions, "key" | "bf16Optimizer"> = {},
 ): Promise<ZeroOptimizer> {
   const content = await readCheckpointFiles(path, { ...options, bf16Optimizer: true });
+  // The function names the files alone: what their pickles say would stay in memory until they are closed.
   const sources = content.torchFiles.map(({ file }) => file);
   const close = async () => {
     await settleAll(sources.map((file) => file.close()));
@@ -69,7 +69,6 @@ export async function planOptimizer(content: CheckpointContent): Promise<Omit<Ze
       hint: "DeepSpeed without ZeRO loads on any number of ranks; else copy the *_optim_states.pt files too.",
     });
   }
-  await checkTogether(content);
   const partitions = await (first.stage === 3 ? readSplitPartitions(content) : readFlatPartitions(content));
   return {
     ...content,

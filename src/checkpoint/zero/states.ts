@@ -5,6 +5,7 @@
  * Source: deepspeed/checkpoint/constants.py, runtime/zero/stage_1_and_2.py and stage3.py (state_dict), engine.py.
  */
 import { VistaError } from "../../core/errors.js";
+import { settleAll } from "../../core/io/settle.js";
 import { sum } from "../../core/sum.js";
 import type { TorchFile } from "../torch/file.js";
 import { PICKLE_LIMITS } from "../torch/limits.js";
@@ -92,6 +93,11 @@ export interface CheckpointContent {
   readonly shards: readonly ShardState[];
   /** The files that were opened: model states, then shards. */
   readonly torchFiles: readonly TorchFile[];
+}
+
+/** Closes files, all of them also where closing one fails. */
+export async function closeAll(torchFiles: readonly TorchFile[]): Promise<void> {
+  await settleAll(torchFiles.map(({ file }) => file.close()));
 }
 
 /** Returns the version of DeepSpeed that any of the files says; files that contradict one another are refused elsewhere. */

@@ -7,7 +7,6 @@
 import { fromReader, VistaError } from "../../core/errors.js";
 import { openAll } from "../../core/io/open-all.js";
 import { filesAtOnce, joinPlace, listFolder, parentPlace, placeName } from "../../core/io/places.js";
-import { settleAll } from "../../core/io/settle.js";
 import type { RunOptions } from "../../core/progress.js";
 import { numelOf } from "../tensor/dtype.js";
 import { makeTensor, type Tensor } from "../tensor/tensor.js";
@@ -19,7 +18,7 @@ import { checkModelsTogether } from "./consistency.js";
 import { isStage3ModelStates } from "./layout.js";
 import { listedShapes } from "./param-shapes.js";
 import { flatPieces } from "./pieces.js";
-import type { CheckpointContent } from "./states.js";
+import { type CheckpointContent, closeAll } from "./states.js";
 
 /** The name of the folder below the tag folder that holds the parameters' folders. */
 export const UNIVERSAL_FOLDER = "zero";
@@ -98,7 +97,7 @@ export async function readUniversal(
     }
     return { stage, groups, torchFiles };
   } catch (error) {
-    await settleAll(torchFiles.map(({ file }) => file.close()));
+    await closeAll(torchFiles);
     throw error;
   }
 }
