@@ -1,6 +1,6 @@
 /** The command line of vista-train, as a user meets it. */
 import { execFileSync } from "node:child_process";
-import { mkdir, readFile, writeFile } from "node:fs/promises";
+import { mkdir, readFile, stat, utimes, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { beforeAll, expect, test } from "vitest";
 import { runCli } from "../helpers/cli.js";
@@ -39,6 +39,14 @@ test.each<[string[], string]>([
   [["phase1", "--rdzv-endpoint", "node1:0"], "ports are 1 to 65535"],
   [["phase1", "--slurm", "--sbatch", "nodes=2"], "another number than the 16 nodes"],
   [["phase1", "--slurm", "--sbatch", "gpus-per-node=a100:4"], "8 GPUs each that would wait"],
+  [
+    ["phase1", "--slurm", "--sbatch", "gres=gpu:a100:4,nvme:1"],
+    "gres=gpu:a100:4,nvme:1 asks for another number",
+  ],
+  [["phase1", "--slurm", "--sbatch", "gres=gpu"], "gres=gpu asks for another number"],
+  [["phase1", "--slurm", "--sbatch", "gpus-per-task=4"], "gpus-per-task=4 asks for another number"],
+  [["phase1", "--slurm", "--dry-run", "--time", "24h"], "sbatch takes no time limit like 24h"],
+  [["phase1", "--nodes", "2", "--node-rank", "0", "--master-addr", "node1:29500"], "has a port in it"],
   [["phase1", "--slurm", "--sbatch", "ntasks-per-node=8"], "--sbatch ntasks-per-node=8 asks for another"],
   [["phase1", "--logdir=~/logs"], "the shell has left the ~ as it is"],
   [["prune", "", "--keep", "1"], "an argument is empty"],
@@ -88,6 +96,14 @@ test("a dry run looks at the rules of --only, as far as it looks at any", async 
     runCli("vista-train", ["phase2-stage1", "--dry-run", ...args], { cwd: vista });
   expect((await dry("--only", "train/unknown-flag")).code).toBe(0);
   expect((await dry("--only", "finetune-needed,gpu")).stderr).toContain("train/finetune-needed");
+});
+
+test("a dry run writes nothing, not even to see whether it could", async () => {
+  const logdir = join(folder, "untouched");
+  await mkdir(logdir);
+  await utimes(logdir, 1, 1);
+  const { code } = await runCli("vista-train", ["debug", "--dry-run", "--logdir", logdir], { cwd: vista });
+  expect([code, (await stat(logdir)).mtimeMs]).toEqual([0, 1000]);
 });
 
 test("a dry run shows what --then does", async () => {

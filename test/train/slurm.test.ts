@@ -82,6 +82,9 @@ test.each([
   ["0-1", true],
   ["2-00:00", true],
   ["UNLIMITED", true],
+  ["infinite", true],
+  ["1-", true],
+  ["-1", true],
 ])(
   "a limit of %s: a warning that would come at the start, as Slurm sends it then, is not asked for",
   (time, warned) => {
@@ -92,6 +95,24 @@ test.each([
     expect(script("phase1", { slurm: { time, sbatch: own } })).toContain("#SBATCH --signal=B:USR1@60\n");
   },
 );
+
+// As `sbatch --test-only` of Slurm 22.05 says it: "Invalid --time specification".
+test.each(["24h", "1 day", "1:2:3:4", "1.5", "60 ", "1-2-3", "+5", "5m", ":30", "10:", "1::2", "2-:3"])(
+  "a time limit that sbatch refuses: %s",
+  (time) => {
+    expect(() => script("phase1", { slurm: { time, sbatch: {} } })).toThrow(
+      "sbatch takes no time limit like",
+    );
+    expect(() => script("phase1", { slurm: { sbatch: { time } } })).toThrow(
+      "sbatch takes no time limit like",
+    );
+  },
+);
+
+test("options of one's own that ask for the same GPUs", () => {
+  for (const gres of ["gpu:8", "gpu:a100:8", "gres/gpu:8,nvme:1", "nvme:1"])
+    expect(script("phase1", { slurm: { sbatch: { gres } } })).toContain(`#SBATCH --gres=${gres}\n`);
+});
 
 test("options can be taken out of the script", () => {
   const text = script("phase1", {

@@ -140,14 +140,28 @@ export function planLaunch(recipe: Recipe, options: LaunchOptions, cwd = "."): L
 
 /** Checks that options of sbatch ask for the nodes and GPUs that torchrun will wait for. */
 function checkSizes(nodes: number, gpus: number, sbatch: Readonly<Record<string, string>>): void {
-  const wanted = { nodes, "gpus-per-node": gpus, "ntasks-per-node": 1, ntasks: nodes, gpus: nodes * gpus };
+  const wanted = {
+    nodes,
+    "gpus-per-node": gpus,
+    "gpus-per-task": gpus,
+    gres: gpus,
+    "ntasks-per-node": 1,
+    ntasks: nodes,
+    gpus: nodes * gpus,
+  };
   for (const [name, count] of Object.entries(wanted)) {
+    const asked = sbatch[name];
+    if (asked === undefined || asked === LEFT_OUT) continue;
+    // Of the resources in gres only the GPUs count, by their number at the end: gpu:a100:8,nvme:1.
+    const gpu = asked.split(",").find((resource) => /^(gres[/:])?gpu(:|$)/.test(resource));
+    if (name === "gres" && gpu === undefined) continue;
+    const text = name === "gres" ? gpu!.replace(/^(gres[/:])?gpu:?/, "") || "1" : asked;
     // The type of the GPUs may stand before their number: a100:8.
-    const own = /^(?:[^:]*:)?(\d+)(?:-\1)?$/.exec(sbatch[name] ?? "")?.[1];
-    if (sbatch[name] === undefined || sbatch[name] === LEFT_OUT || Number(own) === count) continue;
+    const own = /^(?:[^:]*:)?(\d+)(?:-\1)?$/.exec(text)?.[1];
+    if (Number(own) === count) continue;
     throw new VistaError(
       "USAGE",
-      `--sbatch ${name}=${sbatch[name]} asks for another number than the ${nodes} nodes with one torchrun and ${gpus} GPUs each that would wait for one another`,
+      `--sbatch ${name}=${asked} asks for another number than the ${nodes} nodes with one torchrun and ${gpus} GPUs each that would wait for one another`,
       { hint: "Set the numbers with --nodes and --gpus." },
     );
   }
@@ -182,6 +196,11 @@ function planRendezvous(recipe: Recipe, options: LaunchOptions, nodes: number): 
   if (options.masterPort !== undefined && options.masterAddr === undefined) {
     throw new VistaError("USAGE", "--master-port needs --master-addr and --node-rank", {
       hint: "Give all three, or the port in --rdzv-endpoint HOST:PORT.",
+    });
+  }
+  if (/^[^:]*:\d+$/.test(options.masterAddr ?? "")) {
+    throw new VistaError("USAGE", `--master-addr ${options.masterAddr} has a port in it`, {
+      hint: "Give the host alone, and the port by --master-port.",
     });
   }
   if (recipe.launcher === "python") {

@@ -161,11 +161,16 @@ function directives(plan: LaunchPlan): [name: string, value: string][] {
   });
 }
 
-/** Returns the seconds of a time limit as sbatch reads it; Infinity where there is none, or another text. */
+/** Returns the seconds of a time limit; Infinity where there is none. @throws VistaError `USAGE` for what sbatch does not take */
 function seconds(limit: string | undefined): number {
-  const [, days, first = "", second = "0", third] =
-    /^(?:(\d+)-)?(\d+)(?::(\d+))?(?::(\d+))?$/.exec(limit ?? "") ?? [];
-  if (first === "") return Number.POSITIVE_INFINITY;
+  if (limit === undefined || limit === LEFT_OUT || /^(unlimited|infinite|-\d+)$/i.test(limit))
+    return Infinity;
+  const [, days, first, second = "0", third] = /^(?:(\d+)-)?(\d*)(?::(\d+))?(?::(\d+))?$/.exec(limit) ?? [];
+  if (first === undefined || (first === "" && (days === undefined || limit.includes(":")))) {
+    throw new VistaError("USAGE", `sbatch takes no time limit like ${oneLine(limit, 100)}`, {
+      hint: "Write minutes, hours:minutes:seconds, days-hours or days-hours:minutes.",
+    });
+  }
   // `minutes`, `minutes:seconds`, `hours:minutes:seconds`; behind days `hours`, `hours:minutes`, `hours:minutes:seconds`.
   const hours = days !== undefined || third !== undefined;
   const minutes = hours ? Number(first) * 60 + Number(second) : Number(first);

@@ -32,7 +32,12 @@ function checkpointBytes(facts: TrainingFacts): number | undefined {
   return facts.adaptersOnly ? WEIGHTS_BYTES : WEIGHTS_BYTES + OPTIMIZER_BYTES;
 }
 
-export async function* checkLogdir({ plan, facts, system }: CheckContext): AsyncGenerator<TrainFinding> {
+export async function* checkLogdir({
+  plan,
+  facts,
+  system,
+  wanted,
+}: CheckContext): AsyncGenerator<TrainFinding> {
   const resumed = resumedRun(plan);
   const folder = nearestExisting(resumed ?? plan.logdir);
   const own = await stat(folder);
@@ -41,8 +46,8 @@ export async function* checkLogdir({ plan, facts, system }: CheckContext): Async
     return;
   }
   try {
-    // Permission bits say nothing to root, nor of a read-only mount or a quota, so this tries it.
-    await rmdir(await mkdtemp(join(folder, ".vista-train-")));
+    // Permission bits say nothing to root, nor of a read-only mount or a quota, so this tries it; a dry run writes nothing.
+    if (wanted("logdir")) await rmdir(await mkdtemp(join(folder, ".vista-train-")));
   } catch (error) {
     yield finding("logdir", `${folder} is not writable (${(error as NodeJS.ErrnoException).code})`);
     return;
