@@ -1,6 +1,6 @@
 /** `checkAnnotations`, which checks Vista's nuScenes.json, nuScenes_val.json and YouTube.json, and DriveAGI's language files. */
 import { existsSync } from "node:fs";
-import { basename, join, relative, sep } from "node:path";
+import { basename, join } from "node:path";
 import { isVistaError, throwIfAborted } from "../../core/errors.js";
 import { runWorker } from "../../core/io/worker.js";
 import { formatCount as count, plural } from "../../core/text.js";
@@ -8,6 +8,7 @@ import type { AnnotationTally, Check, CheckOptions, CheckSummary, Finding, Quick
 import { readSplits, type Split } from "../opendv/meta.js";
 import { findOpenDvRoot } from "../opendv/root.js";
 import { isFirst, requireCount, requireShard } from "../options.js";
+import { pathFrom } from "../paths.js";
 import type { UnusableRecords } from "./clean.js";
 import { dataOf, rootOf } from "./clips.js";
 import { type AnnotationMessage, type AnnotationTask, runAnnotations, totalBytes } from "./run.js";
@@ -151,7 +152,7 @@ async function makeTask(
   const nuscenes = options.nuscenes ?? dataOf("NuScenes", root) ?? pictures;
   const youtube = options.youtube ?? dataOf("YouTube", root);
   const { unusable, quick, seed = 0 } = options;
-  const nameOf = (path: string) => relative(root, path).split(sep).join("/");
+  const nameOf = (path: string) => pathFrom(root, path);
   const folder = (path: string | false | undefined) => (path ? { name: nameOf(path), path } : undefined);
   return {
     files: files.map((path) => ({ name: nameOf(path) || basename(path), path })),

@@ -1,7 +1,7 @@
 /** The findings about the records of one file: single findings up to a limit, and the rest as a count. */
 import { remember } from "../../core/maps.js";
 import type { Finding } from "../finding.js";
-import { joinPath } from "../report/report.js";
+import { joinPath } from "../paths.js";
 import { type AnnotationRule, finding } from "./rules.js";
 
 /** The number of findings of one rule and file that are kept one by one. */

@@ -10,9 +10,10 @@ import { checkAnnotations } from "../annotations/check.js";
 import { createClean, type UnusableRecords, unusableRecords } from "../annotations/clean.js";
 import type { Check, CheckOptions, Finding, Shard } from "../finding.js";
 import { isFirst } from "../options.js";
+import { joinPath } from "../paths.js";
 import { recognise } from "../recognise.js";
 import { MissingList } from "../report/missing.js";
-import { joinPath, normaliseSummary, type Report, ReportBuilder } from "../report/report.js";
+import { normaliseSummary, type Report, ReportBuilder } from "../report/report.js";
 import { configFindings, readVistaConfig, type VistaDataConfig } from "../vista-config.js";
 import { cleanLines, cleanResult, cleanSource, missingText } from "./check-files.js";
 import {

@@ -1,5 +1,5 @@
 /** `checkOpenDv`, which compares an OpenDV-YouTube root with its list of videos and with itself. */
-import { relative, sep } from "node:path";
+import { sep } from "node:path";
 import { setImmediate as nextTurn } from "node:timers/promises";
 import { fromSystem, isVistaError, rethrowExhausted, throwIfAborted, VistaError } from "../../core/errors.js";
 import { sizeOf } from "../../core/io/regular.js";
@@ -11,6 +11,7 @@ import type { Check, CheckOptions, CheckSummary, Finding } from "../finding.js";
 import { knownScans, readIndex, stampOf } from "../frame-index/build.js";
 import { checkImage, type ImageLevel } from "../images/check.js";
 import { isFirst, ownOf, requireShard } from "../options.js";
+import { joinPath, pathFrom } from "../paths.js";
 import { boundsOf, choosePictures, unseenAt } from "../sample.js";
 import { folderFindings, loaderFinding } from "./folder.js";
 import { type FolderScan, scanFolder } from "./folder-listing.js";
@@ -67,8 +68,8 @@ async function* run(summary: CheckSummary, options: OpenDvCheckOptions): AsyncGe
       hint: "Name the folder that holds full_images, val_images or videos.",
     });
   }
-  const prefix = relative(summary.root, found.root).split(sep).join("/");
-  const full = (path: string) => (prefix === "" ? path : path === "." ? prefix : `${prefix}/${path}`);
+  const prefix = pathFrom(summary.root, found.root);
+  const full = (path: string) => joinPath(prefix, path);
   const { onMissing } = options;
   const missing = onMissing && ((one: Finding) => onMissing({ ...one, path: full(one.path) }));
   const check = new OpenDvRun(found, summary, { ...options, onMissing: missing });
@@ -230,7 +231,7 @@ class OpenDvRun {
         if (!isVistaError(error) || named !== undefined) throw error;
         return { videos: [], problems: [], unreadable: { reason: error.what } };
       });
-      metas.push({ path: relative(found.root, file).split(sep).join("/"), meta });
+      metas.push({ path: pathFrom(found.root, file), meta });
     }
     return metas;
   }

@@ -6,6 +6,7 @@ import { rethrowExhausted } from "../../core/errors.js";
 import { entriesIn, hasEntry, isAbsent, readRegularSync } from "../../core/io/regular.js";
 import { compareText } from "../../core/text.js";
 import { isBystander } from "../bystanders.js";
+import { joinPath } from "../paths.js";
 import { type Split, youtuberKey } from "./meta.js";
 import { parseFrameName } from "./names.js";
 
@@ -113,7 +114,7 @@ function collect(found: OpenDvRoot, base: string, split: Split | undefined): voi
   let flat = false;
   for (const youtuber of subfolders(found, base)) {
     if (base === "" && NO_FRAMES.has(youtuber)) continue;
-    const path = base === "" ? youtuber : `${base}/${youtuber}`;
+    const path = joinPath(base, youtuber);
     if (isVideo(join(found.root, path))) {
       found.folders.push({ path, videoId: youtuber, split });
       flat = true;
@@ -142,7 +143,7 @@ function subfolders(found: Pick<OpenDvRoot, "root" | "broken">, path: string): s
         names.push(name);
       }
     } catch (error) {
-      found.broken.push({ path: path === "" ? name : `${path}/${name}`, reason: reasonOf(error) });
+      found.broken.push({ path: joinPath(path, name), reason: reasonOf(error) });
     }
   }
   return names.sort();

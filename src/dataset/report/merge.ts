@@ -1,9 +1,9 @@
 /** The joining of the reports of all shards of one check into what one run would have said. */
-import { relative, sep } from "node:path";
 import { VistaError } from "../../core/errors.js";
 import type { Chart, CheckSummary } from "../finding.js";
+import { joinPath, pathFrom } from "../paths.js";
 import { choosePictures } from "../sample.js";
-import { joinPath, normaliseSummary, type Report, ReportBuilder } from "./report.js";
+import { normaliseSummary, type Report, ReportBuilder } from "./report.js";
 import { checkReport } from "./shape.js";
 
 /** A report that was read from a file. */
@@ -100,7 +100,7 @@ function mergeSummaries(parts: readonly CheckSummary[], root: string): CheckSumm
   if (first.charts !== undefined) merged.charts = mergeCharts(parts.flatMap((part) => part.charts ?? []));
   if (first.samples !== undefined) {
     // The checks choose by paths from their own root, so the merged choice must do so, too.
-    const prefix = relative(root, first.root).split(sep).join("/");
+    const prefix = pathFrom(root, first.root);
     const own = (path: string) => (prefix === "" ? path : path.slice(prefix.length + 1));
     const paths = parts.flatMap((part) => part.samples ?? []).map(own);
     merged.samples = choosePictures(paths).map((path) => joinPath(prefix, path));

@@ -3,10 +3,10 @@
  * shards can therefore be joined into exactly what one run would have said (merge.ts).
  */
 
-import { isAbsolute } from "node:path";
 import { remember } from "../../core/maps.js";
 import { compareText } from "../../core/text.js";
 import type { Chart, CheckSummary, Finding, Rule, Severity, Shard } from "../finding.js";
+import { joinPath } from "../paths.js";
 import { RULES } from "../rules.js";
 
 /** The number of findings in one folder (or table) under one rule. */
@@ -228,12 +228,6 @@ export function normaliseSummary(summary: CheckSummary, prefix: string): CheckSu
     });
   }
   return normal;
-}
-
-/** Returns `prefix/path`; either may be "." or empty. An absolute path stands for itself. */
-export function joinPath(prefix: string, path: string): string {
-  if (prefix === "" || prefix === "." || isAbsolute(path)) return path;
-  return path === "." || path === "" ? prefix : `${prefix}/${path}`;
 }
 
 /**

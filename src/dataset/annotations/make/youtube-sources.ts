@@ -1,6 +1,6 @@
 /** The choice of the clips that YouTube.json gets: those of the frames on disk, or those that DriveAGI's language files name. */
 
-import { posix, relative, sep } from "node:path";
+import { posix } from "node:path";
 import type { RunOptions } from "../../../core/progress.js";
 import { compareText } from "../../../core/text.js";
 import { indexParts } from "../../frame-index/build.js";
@@ -10,6 +10,7 @@ import { readLarge } from "../../frame-index/index-task.js";
 import type { FolderScan } from "../../opendv/folder-listing.js";
 import { readSplits, type Split } from "../../opendv/meta.js";
 import { intersectRuns, type Runs } from "../../opendv/runs.js";
+import { pathFrom } from "../../paths.js";
 import { type DataParts, recognise } from "../../recognise.js";
 import { splitOfPath } from "../clips.js";
 import type { ClipSource } from "./youtube.js";
@@ -53,7 +54,7 @@ function clipsOf(
   runs: Runs,
 ): ClipSource[] {
   if (opendv === undefined || scan?.layout === undefined) return [];
-  const prefix = relative(opendv.dataRoot, opendv.found.root).split(sep).join("/");
+  const prefix = pathFrom(opendv.dataRoot, opendv.found.root);
   return [{ folderName: posix.join(prefix, path), layout: scan.layout, runs }];
 }
 

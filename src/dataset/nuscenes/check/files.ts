@@ -16,6 +16,7 @@ import { isBystander } from "../../bystanders.js";
 import type { CheckOptions, CheckSummary, Finding } from "../../finding.js";
 import { checkImage } from "../../images/check.js";
 import { isFirst, ownOf } from "../../options.js";
+import { joinPath } from "../../paths.js";
 import { NO_FOLDER, writeFileKey } from "../read/file-names.js";
 import type { SampleData } from "../read/load.js";
 import type { Tables } from "../read/load-tables.js";
@@ -178,7 +179,7 @@ export async function* fileFindings(
           const { token } = first.table.list.textOf(first.table.mark(first.id, name));
           const rule = fault === "empty" ? "empty-file" : "unreadable-file";
           const place = { record: `sample_data ${token}` };
-          yield finding(rule, folder === "" ? name : `${folder}/${name}`, report!.detail!, place);
+          yield finding(rule, joinPath(folder, name), report!.detail!, place);
         }
       }
       if (turns.due()) {

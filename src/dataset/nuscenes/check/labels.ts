@@ -5,6 +5,7 @@ import { sizeOf } from "../../../core/io/regular.js";
 import { remember } from "../../../core/maps.js";
 import { compareText } from "../../../core/text.js";
 import type { Finding } from "../../finding.js";
+import { joinPath } from "../../paths.js";
 import { shortestPath } from "../read/file-names.js";
 import { LABEL_TABLES, type TableName } from "../read/schema.js";
 import { listing } from "./listing.js";
@@ -96,9 +97,8 @@ function* fileFindings(
   there: ReadonlySet<string>,
   name: TableName,
 ): Generator<Finding> {
-  const pathOf = (file: string) => (folder === "" ? file : `${folder}/${file}`);
   const sizes = new Map(
-    wanted.map((file) => [file, there.has(file) ? sizeOf(resolve(root, pathOf(file))) : -1]),
+    wanted.map((file) => [file, there.has(file) ? sizeOf(resolve(root, joinPath(folder, file))) : -1]),
   );
   const missing = wanted.filter((file) => sizes.get(file) === -1);
   if (missing.length === wanted.length && missing.length > 1) {
@@ -106,9 +106,9 @@ function* fileFindings(
     yield finding("missing-file", folder, text, { count: missing.length });
   } else {
     for (const file of missing) {
-      yield finding("missing-file", pathOf(file), `the file is not there; ${name}.json names it`);
+      yield finding("missing-file", joinPath(folder, file), `the file is not there; ${name}.json names it`);
     }
   }
   for (const [file, size] of sizes)
-    if (size === 0) yield finding("empty-file", pathOf(file), "is empty (0 bytes)");
+    if (size === 0) yield finding("empty-file", joinPath(folder, file), "is empty (0 bytes)");
 }
