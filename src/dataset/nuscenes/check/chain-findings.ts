@@ -7,15 +7,14 @@ import { withClaims } from "./chain-claims.js";
 import {
   type ChainFault,
   type ChainInput,
-  type ChainResult,
+  type CheckedChains,
   checkChains,
   findCrossings,
-  withoutStrays,
 } from "./chains.js";
 import type { ChainKnowledge, Frames } from "./frames.js";
 import type { Names } from "./names.js";
 import { finding, type NuScenesRule } from "./rules.js";
-import { type SampleChains, SCENE_ENDS } from "./sample-chains.js";
+import { SCENE_ENDS } from "./sample-chains.js";
 import { remainder } from "./table-findings.js";
 
 /** What owns chains of rows of another table: what it says of their ends and their number. */
@@ -44,7 +43,7 @@ const INSTANCE: Owner = {
 };
 
 export function* chainFindings(
-  samples: SampleChains | undefined,
+  samples: CheckedChains | undefined,
   frames: Frames | undefined,
   names: Names,
 ): Generator<Finding, ChainKnowledge> {
@@ -55,17 +54,15 @@ export function* chainFindings(
   if (samples !== undefined) yield* sampleFindings(sample!, scene!, samples, names);
   if (tables.sampleData !== undefined && frames !== undefined) {
     const { prev, next, time, exclude } = tables.sampleData;
-    const input: ChainInput = { prev, next, group: frames.group, time, exclude };
-    const describe = (row: number) => frames.describe(row);
-    const result = checkChains(input);
-    strays = result.strays;
-    wrongFrameTime = wrongTimes(result.faults);
-    yield* faultFindings("sample_data", result, input, names, describe);
+    const chains = checkChains({ prev, next, group: frames.group, time, exclude });
+    strays = chains.strays;
+    wrongFrameTime = wrongTimes(chains.faults);
+    yield* faultFindings("sample_data", chains, names, (row) => frames.describe(row));
   }
   if (tables.annotations !== undefined && sample !== undefined && instance !== undefined) {
     yield* instanceChains(instance, sample, samples, names);
   }
-  return { wrongTime: wrongTimes(samples?.result.faults ?? []), wrongFrameTime, strays };
+  return { wrongTime: wrongTimes(samples?.faults ?? []), wrongFrameTime, strays };
 }
 
 /** Returns the rows whose own time seems wrong. */
@@ -95,14 +92,14 @@ function samplePositions(sample: SmallTable): Float64Array {
 function* sampleFindings(
   sample: SmallTable,
   scene: SmallTable,
-  { input, result }: SampleChains,
+  chains: CheckedChains,
   names: Names,
 ): Generator<Finding> {
-  const describe = (row: number, group = input.group[row]!) =>
+  const describe = (row: number, group = chains.input.group[row]!) =>
     group < 0 ? "no known scene" : String(scene.values[group]!.name);
-  yield* faultFindings("sample", result, input, names, describe);
-  yield* unitFindings(input, names);
-  yield* ownerFindings(SCENE, scene, sample, input, result, names);
+  yield* faultFindings("sample", chains, names, describe);
+  yield* unitFindings(chains.input, names);
+  yield* ownerFindings(SCENE, scene, sample, chains, names);
 }
 
 /** The shortest time between samples in microseconds that is taken for one; nuScenes has 500,000. */
@@ -121,7 +118,7 @@ function* unitFindings({ next, time }: ChainInput, names: Names): Generator<Find
 function* instanceChains(
   instance: SmallTable,
   sample: SmallTable,
-  samples: SampleChains | undefined,
+  samples: CheckedChains | undefined,
   names: Names,
 ): Generator<Finding> {
   const { annotations, small } = names.tables;
@@ -133,24 +130,23 @@ function* instanceChains(
   const scenes = scenesOf(data.sample, samples);
   // An instance is seen in one scene only, so a box that names a sample of another scene does not lie before or after the others.
   const byScene = findCrossings({ prev, next, group: scenes, exclude });
-  for (const { row } of byScene.faults) time[row] = Number.NaN;
+  for (const { row } of byScene) time[row] = Number.NaN;
   const rows: ChainInput = { prev, next, group: data.instance, time, exclude };
-  const input = withClaims(rows, instance, INSTANCE.ends, data);
-  const result = checkChains(input);
+  const chains = checkChains(withClaims(rows, instance, INSTANCE.ends, data));
   const describe = (row: number, group = data.instance[row]!) =>
     group < 0 ? "no known instance" : `instance ${String(instance.values[group]!.token)}`;
-  yield* faultFindings("sample_annotation", result, input, names, describe);
-  const faults = byScene.faults.filter(({ row }) => result.faulty[row] === 0);
+  yield* faultFindings("sample_annotation", chains, names, describe);
+  const faults = byScene.filter(({ row }) => chains.faulty[row] === 0);
   const sceneOf = (row: number) => `a sample of ${String(small.scene!.values[scenes[row]!]!.name)}`;
-  yield* faultFindings("sample_annotation", { faults }, { ...input, group: scenes }, names, sceneOf);
-  yield* ownerFindings(INSTANCE, instance, data, input, result, names);
+  yield* faultFindings("sample_annotation", { input: chains.input, faults }, names, sceneOf);
+  yield* ownerFindings(INSTANCE, instance, data, chains, names);
 }
 
 /** Returns the scene of each row's sample, -1 where it has none. */
-function scenesOf(rows: Int32Array, samples: SampleChains | undefined): Int32Array {
+function scenesOf(rows: Int32Array, samples: CheckedChains | undefined): Int32Array {
   const scenes = new Int32Array(rows.length).fill(-1);
   if (samples === undefined) return scenes;
-  for (let i = 0; i < rows.length; i++) if (rows[i]! >= 0) scenes[i] = samples.scenes[rows[i]!]!;
+  for (let i = 0; i < rows.length; i++) if (rows[i]! >= 0) scenes[i] = samples.groups[rows[i]!]!;
   return scenes;
 }
 
@@ -177,14 +173,13 @@ const RULE_OF = {
 
 function* faultFindings(
   table: TableName,
-  result: Pick<ChainResult, "faults">,
-  input: ChainInput,
+  { input, faults }: Pick<CheckedChains, "input" | "faults">,
   names: Names,
   describe: Describe,
 ): Generator<Finding> {
   const path = names.path(table);
   const counts = new Map<ChainFault["kind"], number>();
-  for (const fault of result.faults) {
+  for (const fault of faults) {
     const count = (counts.get(fault.kind) ?? 0) + 1;
     counts.set(fault.kind, count);
     if (count > KEEP) continue;
@@ -239,12 +234,10 @@ function* ownerFindings(
   { name, rows, ends, count, what }: Owner,
   owner: SmallTable,
   target: TableState,
-  input: ChainInput,
-  result: ChainResult,
+  { input, groups, faulty }: CheckedChains,
   names: Names,
 ): Generator<Finding> {
   if (!target.complete) return;
-  const groups = withoutStrays(input.group, result.strays);
   const counts = new Int32Array(owner.rows);
   for (const [row, group] of groups.entries()) if (group >= 0 && input.exclude[row] === 0) counts[group]!++;
   for (const [row, values] of owner.values.entries()) {
@@ -258,7 +251,7 @@ function* ownerFindings(
       const named = `${field} names ${rows} ${String(values[field])}`;
       if (groups[end]! >= 0 && groups[end] !== row) {
         yield report("wrong-first-last", `${named}, which belongs to another ${name}`);
-      } else if (links[end]! >= 0 && result.faulty[end] === 0) {
+      } else if (links[end]! >= 0 && faulty[end] === 0) {
         yield report("wrong-first-last", `${named}, whose ${side} is ${names.token(rows, links[end]!)}`);
       }
     }

@@ -44,12 +44,16 @@ export type ChainFault =
   /** The fault that a second chain of the group starts at `row`; the first starts at `other`. */
   | { kind: "split"; row: number; other: number };
 
-export interface ChainResult {
+/** Chains, and what was found in them. */
+export interface CheckedChains {
+  input: ChainInput;
   faults: ChainFault[];
   /** The flags of rows whose prev or next has been reported, or that are in a cycle. */
   faulty: Uint8Array;
   /** The rows that belong to another group than the chain around them, and the group of that chain. */
   strays: ReadonlyMap<number, number>;
+  /** The groups with each stray in that of its chain, so that what follows from a stray is not reported as well. */
+  groups: Int32Array;
 }
 
 /** One direction of the links, for what is done alike for both. */
@@ -64,7 +68,7 @@ interface Side {
   done: Set<number>;
 }
 
-export function checkChains(input: ChainInput): ChainResult {
+export function checkChains(input: ChainInput): CheckedChains {
   const { group, exclude } = input;
   const rows = group.length;
   const prev = cleaned(input.prev, exclude);
@@ -128,21 +132,18 @@ export function checkChains(input: ChainInput): ChainResult {
   cycles(links, faulty, report);
   splits(links, forward.lone, strays, report);
   timeOrder(links, faulty, faults);
-  return { faults, faulty, strays };
+  return { input, faults, faulty, strays, groups: withoutStrays(group, strays) };
 }
 
 /** Finds only the links that both ends agree on and that lead into another group. */
-export function findCrossings(
-  input: Pick<ChainInput, "prev" | "next" | "group" | "exclude">,
-): Pick<ChainResult, "faults" | "strays"> {
+export function findCrossings(input: Pick<ChainInput, "prev" | "next" | "group" | "exclude">): ChainFault[] {
   const faults: ChainFault[] = [];
   const [prev, next] = [cleaned(input.prev, input.exclude), cleaned(input.next, input.exclude)];
-  const strays = crossings({ prev, next, group: input.group }, (fault) => faults.push(fault));
-  return { faults, strays };
+  crossings({ prev, next, group: input.group }, (fault) => faults.push(fault));
+  return faults;
 }
 
-/** Returns the groups with each stray in that of its chain, so that what follows from a stray is not reported as well. */
-export function withoutStrays(group: Int32Array, strays: ReadonlyMap<number, number>): Int32Array {
+function withoutStrays(group: Int32Array, strays: ReadonlyMap<number, number>): Int32Array {
   if (strays.size === 0) return group;
   const corrected = Int32Array.from(group);
   for (const [row, to] of strays) corrected[row] = to;

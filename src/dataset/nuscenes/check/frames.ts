@@ -5,9 +5,9 @@ import type { EgoPoses, SampleData } from "../read/load.js";
 import type { Tables } from "../read/load-tables.js";
 import { Kept, keepFirst } from "../read/table-state.js";
 import { rowOf, type SmallTable } from "../read/tables.js";
+import type { CheckedChains } from "./chains.js";
 import type { Names } from "./names.js";
 import { finding } from "./rules.js";
-import type { SampleChains } from "./sample-chains.js";
 import { keptFindings } from "./table-findings.js";
 
 /**
@@ -46,7 +46,7 @@ export class Frames {
   readonly timeOfSample: Float64Array;
   readonly #scenes: SmallTable | undefined;
 
-  constructor(data: SampleData, tables: Tables, samples: SampleChains | undefined) {
+  constructor(data: SampleData, tables: Tables, samples: CheckedChains | undefined) {
     const { scene, sensor, calibrated_sensor: calibrated } = tables.small;
     const folderNames = data.folders.map((folder) => folder.slice(folder.lastIndexOf("/") + 1));
     const sensorNames = sensor?.values.map((row) => String(row.channel)) ?? folderNames;
@@ -57,7 +57,7 @@ export class Frames {
       const at = sensor === undefined ? -1 : rowOf(sensor, row.sensor_token);
       return at < 0 ? -1 : this.channels.indexOf(String(sensor!.values[at]!.channel));
     });
-    this.sceneOfSample = samples?.scenes ?? new Int32Array(tables.small.sample?.rows ?? 0).fill(-1);
+    this.sceneOfSample = samples?.groups ?? new Int32Array(tables.small.sample?.rows ?? 0).fill(-1);
     this.timeOfSample = samples?.input.time ?? new Float64Array(0);
     const count = this.channels.length;
     this.group = new Int32Array(data.rows);

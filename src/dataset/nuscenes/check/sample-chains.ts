@@ -2,23 +2,19 @@
 
 import { linksIn, rowOf, type SmallTable } from "../read/tables.js";
 import { withClaims } from "./chain-claims.js";
-import { type ChainInput, type ChainResult, checkChains, withoutStrays } from "./chains.js";
+import { type ChainInput, type CheckedChains, checkChains } from "./chains.js";
 
 /** The fields of a scene that name the ends of its chain of samples. */
 export const SCENE_ENDS = ["first_sample_token", "last_sample_token"] as const;
 
-export interface SampleChains {
-  input: ChainInput;
-  result: ChainResult;
-  /** The scene of each sample, or -1. It is that of the sample's chain where the sample's own scene_token names another one. */
-  scenes: Int32Array;
-}
-
-/** Checks the chains of samples; returns undefined where one of the tables is not there. */
+/**
+ * Checks the chains of samples, whose groups are the scenes; returns undefined where one of the tables is not there. The scene of a
+ * sample is that of its chain where the sample's own scene_token names another one.
+ */
 export function sampleChains(
   sample: SmallTable | undefined,
   scene: SmallTable | undefined,
-): SampleChains | undefined {
+): CheckedChains | undefined {
   if (sample === undefined || scene === undefined) return undefined;
   const rows: ChainInput = {
     ...linksIn(sample),
@@ -28,7 +24,5 @@ export function sampleChains(
     ),
     exclude: sample.exclude,
   };
-  const input = withClaims(rows, scene, SCENE_ENDS, sample);
-  const result = checkChains(input);
-  return { input, result, scenes: withoutStrays(input.group, result.strays) };
+  return checkChains(withClaims(rows, scene, SCENE_ENDS, sample));
 }
