@@ -12,7 +12,7 @@ import { nuScenesVersions } from "./nuscenes/read/versions.js";
 import { findOpenDvRoot, loaderRoot, type OpenDvRoot } from "./opendv/root.js";
 import { VISTA_PLACES } from "./vista-places.js";
 
-export type DataKind = "nuscenes" | "opendv" | "annotations";
+type DataKind = "nuscenes" | "opendv" | "annotations";
 
 const KINDS = {
   nuscenes: "nuScenes tables",
@@ -44,7 +44,7 @@ export interface DataParts {
   annotations: string[];
 }
 
-export interface RecogniseOptions {
+interface RecogniseOptions {
   /** The kinds to look for; the default is all. */
   kinds?: readonly DataKind[] | undefined;
   /** The folder of tables that the user named, whatever its name is. */

@@ -22,6 +22,9 @@ interface Writing {
 /** What is sent to a thread: a task, or the reason why the one that it runs is to stop. */
 type Order<Task> = { task: Task } | { stop: unknown };
 
+/** The number of bytes that a task has to read below which a thread costs more than it saves. */
+export const WORKER_FROM = 32 << 20;
+
 /**
  * Runs each task that is sent to the thread; a thread's module calls it. An error of this package or of the file system is
  * thrown again by {@link TaskThread.run}; any other error ends the thread.

@@ -2,7 +2,7 @@
 import { existsSync } from "node:fs";
 import { basename, join } from "node:path";
 import { isVistaError, throwIfAborted } from "../../core/errors.js";
-import { runWorker } from "../../core/io/worker.js";
+import { runWorker, WORKER_FROM } from "../../core/io/worker.js";
 import { formatCount as count, plural } from "../../core/text.js";
 import type { AnnotationTally, Check, CheckOptions, CheckSummary, Finding, QuickTally } from "../finding.js";
 import { readSplits, type Split } from "../opendv/meta.js";
@@ -55,9 +55,6 @@ export interface AnnotationCheckOptions extends CheckOptions {
  * of 98 %.
  */
 export const QUICK: Readonly<Record<"seconds" | "records", number>> = { seconds: 20, records: 400 };
-
-/** The number of bytes, of all files together, below which a worker thread costs more than it saves. */
-const WORKER_FROM = 32 << 20;
 
 /** Checks annotation files. The records of a file show which kind it is; its name only says whether it is for validation. */
 export function checkAnnotations(files: readonly string[], options: AnnotationCheckOptions = {}): Check {

@@ -1,14 +1,11 @@
 /** The reading of large files for an index, in a worker thread where they are large enough for that. */
 import { statSync } from "node:fs";
 import { fromSystem } from "../../core/errors.js";
-import { runWorker } from "../../core/io/worker.js";
+import { runWorker, WORKER_FROM } from "../../core/io/worker.js";
 import type { RunOptions } from "../../core/progress.js";
 import { sum } from "../../core/sum.js";
 import { readChains } from "./chains.js";
 import { collectLanguage } from "./collect-language.js";
-
-/** The number of bytes, of all files together, below which a worker thread costs more than it saves. */
-const WORKER_FROM = 32 << 20;
 
 /** The work that a thread can do. Each function takes one input, and tells how many bytes it has read. */
 const WORK = { chains: readChains, language: collectLanguage };

@@ -6,7 +6,7 @@
 import { formatCount } from "../../core/text.js";
 
 /** A function that reads at an absolute offset; it returns fewer bytes than asked for only at the end of the file. */
-export type ReadAt = (offset: number, length: number) => Promise<Buffer>;
+type ReadAt = (offset: number, length: number) => Promise<Buffer>;
 
 /** The facts that the first and last bytes of an image file tell. */
 export interface ImageHeader {

@@ -15,7 +15,7 @@ const MAX_WINDOW = 1 << 20;
 const TAIL = 4 << 10;
 const BETWEEN = /\}\s*,\s*\{/g;
 
-export interface SampledRows {
+interface SampledRows {
   rows: number;
   /** The first place that was found where the file is no JSON, and the reason. */
   error?: { offset: number; reason: string };

@@ -7,7 +7,7 @@ import { finding } from "./rules.js";
 import { countFrames, findGaps, joinRuns } from "./runs.js";
 
 /** The facts about a folder that come from the set as a whole and from the list of videos. */
-export interface FolderContext {
+interface FolderContext {
   /** The path of the folder, relative to the root. */
   path: string;
   /** The way most folders of the set name their frames; `base` is the number of the first frame there (0 or 1). */

@@ -41,7 +41,7 @@ export interface MetaVideo {
  * Something odd in the list. `row` is a row that no script could use. `spelling` is a split or subset that is meant, but not
  * spelled as the scripts compare it. `blank` is a length or discard that is not given.
  */
-export interface MetaProblem {
+interface MetaProblem {
   kind: "row" | "spelling" | "blank";
   row: number;
   message: string;

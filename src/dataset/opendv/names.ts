@@ -14,7 +14,7 @@ export interface FrameLayout {
 /** The names that DriveAGI's `video2img.py` writes. */
 export const OPENDV_LAYOUT: FrameLayout = { prefix: "", width: 9, extension: "jpg" };
 
-export interface FrameName {
+interface FrameName {
   prefix: string;
   /** The digits as they stand in the name. */
   digits: string;

@@ -68,7 +68,7 @@ export function loaderRoot({ root, folders, videos }: OpenDvRoot): string {
  */
 export function findOpenDvRoot(path: string): OpenDvRoot | undefined {
   // Files are left out because full_images.tar is no folder of frames; a link to nowhere stays because it was meant to be one.
-  const names = new Set(entriesIn(path).flatMap((entry) => (isFile(path, entry) ? [] : [entry.name])));
+  const names = new Set(entriesIn(path).flatMap((entry) => (mayBeFolder(path, entry) ? [entry.name] : [])));
   const isRoot = [...names].some((name) => SPLIT_FOLDER.test(name)) || names.has("videos");
   const nested = join(path, "OpenDV-YouTube");
   if (!isRoot && names.has("OpenDV-YouTube") && existsSync(nested)) return findOpenDvRoot(nested);
@@ -137,11 +137,8 @@ function subfolders(found: Pick<OpenDvRoot, "root" | "broken">, path: string): s
   for (const entry of list(found, path)) {
     const { name } = entry;
     if (name.startsWith(".") || isBystander(name)) continue;
-    // The entry may be a symbolic link, or the file system may not tell its kind.
     try {
-      if (entry.isDirectory() || (!entry.isFile() && statSync(join(found.root, path, name)).isDirectory())) {
-        names.push(name);
-      }
+      if (isFolder(join(found.root, path), entry)) names.push(name);
     } catch (error) {
       found.broken.push({ path: joinPath(path, name), reason: reasonOf(error) });
     }
@@ -252,13 +249,15 @@ function list(found: Pick<OpenDvRoot, "root" | "broken">, path: string): Dirent[
   }
 }
 
-/** Tells whether an entry of a folder is a file, or a link to one. */
-function isFile(folder: string, entry: Dirent): boolean {
-  if (entry.isFile()) return true;
-  if (entry.isDirectory()) return false;
+/** Tells whether an entry is a folder, or a link to one; the file system may not tell its kind. @throws the system's error */
+function isFolder(folder: string, entry: Dirent): boolean {
+  return entry.isDirectory() || (!entry.isFile() && statSync(join(folder, entry.name)).isDirectory());
+}
+
+function mayBeFolder(folder: string, entry: Dirent): boolean {
   try {
-    return !statSync(join(folder, entry.name)).isDirectory();
+    return isFolder(folder, entry);
   } catch {
-    return false;
+    return true;
   }
 }

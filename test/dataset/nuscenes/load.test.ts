@@ -4,8 +4,8 @@ import { join } from "node:path";
 import fc from "fast-check";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { makeNuScenes } from "../../../bench/make-nuscenes.mjs";
-import { follow } from "../../../src/dataset/nuscenes/read/links.js";
 import {
+  follow,
   loadAnnotations,
   loadEgoPose,
   loadSampleData,

@@ -10,7 +10,7 @@ import {
 } from "../../../core/io/output-folder.js";
 import { openRegular, sizeOf } from "../../../core/io/regular.js";
 import { settleAll } from "../../../core/io/settle.js";
-import { runWorker } from "../../../core/io/worker.js";
+import { runWorker, WORKER_FROM } from "../../../core/io/worker.js";
 import type { RunOptions } from "../../../core/progress.js";
 import { sum } from "../../../core/sum.js";
 import { loadTables, type Tables } from "../../nuscenes/read/load-tables.js";
@@ -63,9 +63,6 @@ const COPIED: readonly TableName[] = [
   ...(["calibrated_sensor", "ego_pose", "log", "scene", "map"] as const),
 ];
 const COPY_BYTES = 1 << 20;
-/** The number of bytes below which threads cost more than they save. */
-const WORKERS_FROM = 32 << 20;
-
 /**
  * Writes the tables that MagicDrive, OpenDWM, UniScene, DriveArena and others read as `interp_12Hz_trainval`. They have six
  * samples for each sample that has a next one, boxes between those of two samples (moved in a line, turned by slerp), and each
@@ -267,7 +264,7 @@ async function writeLarge(job: Job): Promise<void> {
       result.unattached += message.unattached;
     };
     try {
-      if (boxBytes + dataBytes < WORKERS_FROM) runInterpolation(task, take);
+      if (boxBytes + dataBytes < WORKER_FROM) runInterpolation(task, take);
       else await runWorker(new URL("./interpolate-worker.js", import.meta.url), task, signal, take);
     } catch (error) {
       throw fromSystem(error, task.from, "make the table");

@@ -8,7 +8,7 @@ import { rethrowExhausted } from "../../../core/errors.js";
 import { openAnything, readInto } from "../../../core/io/regular.js";
 import type { NuScenesRule } from "./rules.js";
 
-export interface CloudFault {
+interface CloudFault {
   rule: NuScenesRule;
   detail: string;
 }

@@ -5,13 +5,13 @@ import { setImmediate as nextTurn } from "node:timers/promises";
 import { isSystemError, rethrowExhausted, throwIfAborted } from "../../../core/errors.js";
 import { isAbsent } from "../../../core/io/regular.js";
 import { settleAll } from "../../../core/io/settle.js";
-import { TaskThread } from "../../../core/io/worker.js";
+import { TaskThread, WORKER_FROM } from "../../../core/io/worker.js";
 import type { RunOptions } from "../../../core/progress.js";
 import { sum } from "../../../core/sum.js";
-import { follow } from "./links.js";
 import {
   type Annotations,
   type EgoPoses,
+  follow,
   loadAnnotations,
   loadEgoPose,
   loadSampleData,
@@ -21,9 +21,6 @@ import { ALL_TABLES, LABEL_TABLES, LARGE_TABLES, type TableName } from "./schema
 import type { TableState } from "./table-state.js";
 import { loadSmall, type SmallTable } from "./tables.js";
 import { newTokenTable } from "./tokens.js";
-
-/** The number of bytes, of all tables together, below which starting threads costs more than it saves. */
-const WORKERS_FROM = 32 << 20;
 
 /** The work that a thread can do. Each function takes one input, and tells how many bytes of a table it has read. */
 const WORK = {
@@ -66,7 +63,7 @@ export function stateOf(tables: Tables, name: TableName): TableState | undefined
   return tables.small[name];
 }
 
-export interface LoadOptions extends RunOptions {
+interface LoadOptions extends RunOptions {
   /** The only tables to load; nothing is known of keys into the others. By default all are loaded. */
   only?: readonly TableName[];
 }
@@ -110,7 +107,7 @@ export async function loadTables(folder: string, options: LoadOptions): Promise<
       new URL("./tables-worker.js", import.meta.url),
       options.signal,
     );
-  const threads = total < WORKERS_FROM ? undefined : [start(), start()];
+  const threads = total < WORKER_FROM ? undefined : [start(), start()];
   const run = async <Name extends keyof Work>(
     thread: number,
     work: Name,

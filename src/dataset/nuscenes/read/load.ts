@@ -1,13 +1,12 @@
 /**
  * The three large tables as columns. Foreign keys into smaller tables are looked up while the rows pass; keys into the large
- * tables wait until those are whole (links.ts).
+ * tables (prev and next, and the ego poses of frames) wait until those are whole.
  */
 import { statSync } from "node:fs";
 import { readRows } from "../../json/rows.js";
 import { type ColumnSpec, Columns } from "./columns.js";
 import { FIELD, RowDecoder } from "./decode.js";
 import { Dictionary, NO_FOLDER, shortestPath, writeFileKey } from "./file-names.js";
-import { follow } from "./links.js";
 import type { TableName } from "./schema.js";
 import {
   type Dangling,
@@ -245,6 +244,23 @@ export function loadSampleData(
     folders: folders.entries.map(({ text }) => text),
     forms: forms.entries.map(({ text: fileformat, a: width, b: height }) => ({ fileformat, width, height })),
   };
+}
+
+/** Puts in place the rows that the links name by their words. Links that are a {@link LINK} already stay what they are. */
+export function follow({
+  words,
+  links,
+  table,
+}: {
+  words: Uint32Array;
+  links: Int32Array;
+  table: TokenTable;
+}): void {
+  for (let row = 0; row < links.length; row++) {
+    if (links[row]! < 0) continue;
+    const target = lookUp(table, words, row * 4);
+    links[row] = target === -1 ? LINK.dangling : target;
+  }
 }
 
 const ANNOTATIONS = {

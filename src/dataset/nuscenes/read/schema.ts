@@ -15,7 +15,7 @@ export type FieldType =
   | "rotation"
   | "matrix";
 
-export interface TableSchema {
+interface TableSchema {
   fields: Readonly<Record<string, FieldType>>;
   /** The foreign keys, from field to table. The links of chains (`prev`, `next`) point into the table itself. */
   keys: Readonly<Record<string, TableName>>;
