@@ -22,7 +22,8 @@ export function headline(chart: Chart): string {
   const total = sum(values);
   if (chart.shares) {
     const most = chart.points.reduce((a, b) => (b.value > a.value ? b : a));
-    return `${chart.title}: most are ${most.label}, ${formatCount(most.value)} of ${formatCount(total)} ${chart.unit}`;
+    const share = most.value * 2 > total ? "most are" : "the largest part is";
+    return `${chart.title}: ${share} ${most.label}, ${formatCount(most.value)} of ${formatCount(total)} ${chart.unit}`;
   }
   const sorted = [...values].sort((a, b) => a - b);
   const [least, most] = [sorted[0]!, sorted.at(-1)!];

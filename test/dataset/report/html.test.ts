@@ -178,8 +178,8 @@ describe("the list", () => {
   const rule = { title: "", fix: "", url: "" };
   const list = new FindingList({
     rules: [
-      { ...rule, code: "x/one", severity: "error" },
-      { ...rule, code: "x/two", severity: "note" },
+      { ...rule, code: "x/two", severity: "error" },
+      { ...rule, code: "x/one", severity: "note" },
     ],
     findings: rows,
   });
@@ -193,9 +193,10 @@ describe("the list", () => {
     expect(paths(list.select(all, { column: 2, up: true }))).toBe("abc");
     expect(paths(list.select(all, { column: 5, up: false }))).toBe("cab");
     expect(paths(list.select(all, { column: 0, up: false }))).toBe("bac");
+    expect(paths(list.select(all, { column: 1, up: true }))).toBe("bac");
   });
   it("filters by rule, severity and words in any letters, all of which must be there", () => {
-    expect(paths(list.select({ ...all, rule: "x/two" }))).toBe("ba");
+    expect(paths(list.select({ ...all, rule: "x/one" }))).toBe("ba");
     expect(paths(list.select({ ...all, severities: new Set<Severity>(["error"]) }))).toBe("c");
     expect(paths(list.select({ ...all, text: "  MISSING a/ " }))).toBe("a");
     expect(paths(list.select({ ...all, text: "row 9" }))).toBe("a");
@@ -229,6 +230,16 @@ describe("titles of charts say what they show", () => {
     [
       "Sizes: most are p0, 5 of 9 pictures",
       { kind: "bars", title: "Sizes", unit: "pictures", shares: true, points },
+    ],
+    [
+      "Sizes: the largest part is p0, 5 of 10 pictures",
+      {
+        kind: "bars",
+        title: "Sizes",
+        unit: "pictures",
+        shares: true,
+        points: [...points, { label: "p3", value: 1 }],
+      },
     ],
     ["Frames: 5, p0", { kind: "bars", title: "Frames", unit: "frames", points: points.slice(0, 1) }],
     ["Frames: 5 each", { kind: "bars", title: "Frames", unit: "frames", points: [points[0]!, points[0]!] }],

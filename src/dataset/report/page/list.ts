@@ -16,12 +16,12 @@ export interface Order {
   up: boolean;
 }
 
-type Key = (row: PageRow) => string | number;
+type Key = (row: PageRow, rules: PageData["rules"]) => string | number;
 
 /** The columns of the list. Rules are in the order of severity and count, so that a rule's number sorts by both. */
 export const COLUMNS: readonly { title: string; key: Key }[] = [
   { title: "Severity", key: ([rule]) => rule },
-  { title: "Rule", key: ([rule]) => rule },
+  { title: "Rule", key: ([rule], rules) => rules[rule]!.code },
   { title: "File", key: ([, path]) => path },
   { title: "Record", key: ([, , record]) => record },
   { title: "What", key: ([, , , message]) => message },
@@ -53,7 +53,8 @@ export class FindingList {
     const column = COLUMNS[order.column];
     if (column === undefined) return rows;
     const sign = order.up ? 1 : -1;
-    return rows.sort((a, b) => compare(column.key(a), column.key(b)) * sign);
+    const { rules: all } = this.#data;
+    return rows.sort((a, b) => compare(column.key(a, all), column.key(b, all)) * sign);
   }
 
   #searched(): Map<PageRow, string> {
