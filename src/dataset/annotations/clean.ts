@@ -6,9 +6,7 @@ import type { FileHandle } from "node:fs/promises";
 import { cannot, fromSystem, throwIfAborted, VistaError } from "../../core/errors.js";
 import { AtomicFile, type OutputOptions, prepareOutput } from "../../core/io/output.js";
 import { openRegular } from "../../core/io/regular.js";
-import { INCOMPLETE, skipValue } from "../../core/json/scan.js";
 import type { AnnotationTally } from "../finding.js";
-import { RowReader } from "../json/row-reader.js";
 
 const BLOCK = 1 << 20;
 
@@ -42,11 +40,8 @@ export interface UnusableRecords {
    *   to.
    */
   cuts: number[];
-  /**
-   * @internal The last record that is kept, where only records to be left out follow it, and the last of these; both by their
-   *   first bytes.
-   */
-  ends?: { kept: number; last: number };
+  /** @internal The range from the end of the last record that is kept to that of the file's last one, where this is another. */
+  tail?: readonly [from: number, to: number];
   /**
    * @internal The size and the time of the file when it was read.
    */
@@ -61,23 +56,29 @@ export function unusableRecords(path: string): UnusableRecords {
 /** Builds {@link UnusableRecords} from the records of a file, which it takes one by one, in their order. */
 export class UnusableBuilder {
   #from: number | undefined;
-  #lastKept = -1;
+  /** The offset after the last record that is kept. */
+  #keptEnd = 0;
 
   constructor(private readonly found: UnusableRecords) {}
 
-  /** Takes the next record. @param rule  the rule that the record breaks; undefined where the loader can use the record */
-  add(offset: number, rule: string | undefined): void {
+  /**
+   * Takes the next record.
+   *
+   * @param end  the offset after the record
+   * @param rule  the rule that the record breaks; undefined where the loader can use the record
+   */
+  add(offset: number, end: number, rule: string | undefined): void {
     const found = this.found;
     found.records++;
     if (rule !== undefined) {
       found.leftOut.set(rule, (found.leftOut.get(rule) ?? 0) + 1);
       this.#from ??= offset;
-      found.ends = { kept: this.#lastKept, last: offset };
+      found.tail = [this.#keptEnd, end];
       return;
     }
     found.kept++;
-    this.#lastKept = offset;
-    delete found.ends;
+    this.#keptEnd = end;
+    delete found.tail;
     if (this.#from !== undefined) found.cuts.push(this.#from, offset);
     this.#from = undefined;
   }
@@ -114,8 +115,7 @@ export async function createClean(
   try {
     const { size } = found.stamp!;
     file = await AtomicFile.create(await prepareOutput(path, size, options), options);
-    const cuts = [...found.cuts];
-    if (found.ends !== undefined) cuts.push(...endsOf(found.path, [found.ends.kept, found.ends.last]));
+    const cuts = [...found.cuts, ...(found.tail ?? [])];
     await copyWithout(source, size, cuts, file, options.signal);
     const { size: now, mtimeMs } = await source.stat();
     if (now !== size || mtimeMs !== found.stamp!.mtimeMs) throw changed(found.path);
@@ -154,23 +154,6 @@ function changed(path: string): VistaError {
     path,
     hint: "Run again when nothing writes to it.",
   });
-}
-
-/** Returns the positions after the JSON values that start at some offsets. */
-function endsOf(path: string, offsets: readonly number[]): number[] {
-  const reader = new RowReader(path);
-  try {
-    return offsets.map((offset) => {
-      const length = reader.read(offset, (bytes, read) => {
-        const end = skipValue(bytes, 0, read);
-        return end === INCOMPLETE ? undefined : end;
-      });
-      if (length === undefined) throw new Error(`the record at byte ${offset} is gone`);
-      return offset + length;
-    });
-  } finally {
-    reader.close();
-  }
 }
 
 /** Copies everything except the ranges in `cuts`, which are rising pairs of from and to. */

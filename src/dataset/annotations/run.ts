@@ -162,7 +162,7 @@ function readFile(
       offset,
       quick.records,
       quick.seed,
-      (value, at) => state.takes(value, at),
+      (value, at, end) => state.takes(value, at, end),
       within(Math.max(quick.seconds, LEAST_SECONDS)),
     );
     const total = offset === 0 ? rest.rows : Math.round((rows * size) / offset);
@@ -189,7 +189,7 @@ class FileRun implements RowSink {
   #rows: ClipRows | NuScenesRows | undefined;
   #sample: ClipSample | undefined;
   /** The records before the first that tells the kind of the file. */
-  readonly #early: { value: unknown; offset: number }[] = [];
+  readonly #early: { value: unknown; offset: number; end: number }[] = [];
 
   constructor(
     private readonly name: string,
@@ -209,25 +209,25 @@ class FileRun implements RowSink {
     if (after !== -1) {
       this.rows++;
       this.offset = offset;
-      this.#note(offset);
+      this.#note(offset, offset + after - at);
     }
     return after;
   }
 
-  value(value: unknown, offset: number): void {
+  value(value: unknown, offset: number, _index: number, end: number): void {
     this.rows++;
     this.offset = offset;
     if (this.#rows === undefined) {
       if (this.#early.length === PATIENCE) return; // The search for the kind was given up.
       const kind = subsetOf(value);
       if (kind === undefined) {
-        this.#early.push({ value, offset });
+        this.#early.push({ value, offset, end });
         return;
       }
       this.#start(kind);
     }
     this.#rows!.value(value, offset);
-    this.#note(offset);
+    this.#note(offset, end);
   }
 
   /** Notes the state of the file before it is read. @throws the system's error */
@@ -239,9 +239,9 @@ class FileRun implements RowSink {
   }
 
   /** Notes whether the loader can use the last record. */
-  #note(offset: number): void {
+  #note(offset: number, end: number): void {
     const { broken } = this.#rows!;
-    this.#builder?.add(offset, broken && ANNOTATION_RULES[broken].code);
+    this.#builder?.add(offset, end, broken && ANNOTATION_RULES[broken].code);
   }
 
   /** Says that the records that follow were chosen and come from anywhere in the file. */
@@ -251,10 +251,10 @@ class FileRun implements RowSink {
   }
 
   /** Takes a record after {@link jump}; returns false where it is not of the file's kind. */
-  takes(value: unknown, offset: number): boolean {
+  takes(value: unknown, offset: number, end: number): boolean {
     const kind = subsetOf(value);
     if (kind === undefined || (this.#kind !== undefined && kind !== this.#kind)) return false;
-    this.value(value, offset);
+    this.value(value, offset, NO_INDEX, end);
     return true;
   }
 
@@ -281,9 +281,9 @@ class FileRun implements RowSink {
       if (quick !== undefined) this.#sample = new ClipSample(quick.records, quick.seed);
       this.#rows = new ClipRows(kind, this.#issues, source, training, frames, this.#sample);
     }
-    for (const { value, offset } of this.#early) {
+    for (const { value, offset, end } of this.#early) {
       this.#rows.value(value, offset);
-      this.#note(offset);
+      this.#note(offset, end);
     }
   }
 

@@ -22,8 +22,8 @@ export interface RowSink {
    *   validated byte for byte and given to {@link value}
    */
   fast?(bytes: Uint8Array, at: number, end: number, offset: number): number;
-  /** Takes a row as `JSON.parse` gives it, which may be any JSON value. */
-  value(value: unknown, offset: number, index: number): void;
+  /** Takes a row as `JSON.parse` gives it, which may be any JSON value. @param end  the offset after the row */
+  value(value: unknown, offset: number, index: number, end: number): void;
 }
 
 export interface RowsResult {
@@ -150,7 +150,8 @@ class Reader {
       }
       const end = skipValue(this.#buffer, at, this.#end);
       if (end !== INCOMPLETE) {
-        this.sink.value(parseValue(this.#buffer, at, end), this.#base + at, this.#rows);
+        const value = parseValue(this.#buffer, at, end);
+        this.sink.value(value, this.#base + at, this.#rows, this.#base + end);
         this.#rows++;
         return end;
       }

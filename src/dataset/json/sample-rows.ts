@@ -33,7 +33,7 @@ export function sampleRows(
   from: number,
   count: number,
   seed: number,
-  take: (value: unknown, offset: number) => boolean,
+  take: (value: unknown, offset: number, end: number) => boolean,
   goOn: () => boolean,
 ): SampledRows {
   const fd = openRegularSync(path);
@@ -46,7 +46,12 @@ export function sampleRows(
     for (const stretch of shuffled(count, seed)) {
       if (!goOn()) break;
       const place = from + Math.floor(((stretch + mix(seed, stretch) / 2 ** 32) * (size - from)) / count);
-      const row = rowAfter(fd, place, size, (value, offset) => taken.has(offset) || take(value, offset));
+      const row = rowAfter(
+        fd,
+        place,
+        size,
+        (value, offset, end) => taken.has(offset) || take(value, offset, end),
+      );
       if (typeof row === "number") {
         if (!taken.has(row)) result.rows++;
         taken.add(row);
@@ -78,7 +83,7 @@ function rowAfter(
   fd: number,
   place: number,
   size: number,
-  take: (value: unknown, offset: number) => boolean,
+  take: (value: unknown, offset: number, end: number) => boolean,
 ): number | SampledRows["error"] {
   for (let length = WINDOW; ; length *= 4) {
     const bytes = readAt(fd, place, length);
@@ -92,7 +97,7 @@ function rowAfter(
         const end = skipValue(bytes, start, bytes.length);
         if (end === INCOMPLETE) break;
         read++;
-        if (take(parseValue(bytes, start, end), place + start)) return place + start;
+        if (take(parseValue(bytes, start, end), place + start, place + end)) return place + start;
       } catch (error) {
         if (!(error instanceof JsonSyntaxError)) throw error;
         wrong ??= { offset: place + error.at, reason: error.message };
