@@ -19,15 +19,14 @@ const BREATH = 10;
 const LANGUAGE_FRAMES = 40;
 const LANGUAGE_COMMANDS = 14;
 
-const NO_FOLDER: ClipFolder = { name: "", split: undefined, starts: new FrameSet() };
+/** The folder before the first record; no record that {@link FastRows} takes names one like it. */
+const NO_FOLDER: ClipFolder = { name: "\0", split: undefined, starts: new FrameSet() };
 
 /** Checks the records of one file whose kind is known. */
 export class ClipRows implements RowSink {
   readonly #fast: FastRows;
   readonly #folders = new Map<string, ClipFolder>();
-  #extension = "";
-  #folder: ClipFolder | undefined;
-  /** The one object that serves for all records. */
+  /** The clip of the last record; this one object serves for all. */
   readonly #clip: Clip = { folder: NO_FOLDER, first: 0, prefix: "", width: 0, extension: "", length: 0 };
   /** The number of records on which the loader would fail. */
   unusable = 0;
@@ -64,13 +63,14 @@ export class ClipRows implements RowSink {
     if (first > MAX_FRAME) return -1;
     // Numbers that are padded have both ends padded to one width; `value` looks at those that are not padded.
     if (this.kind === "language" && row.last.length !== row.first.length) return -1;
-    if (this.#folder === undefined || this.#folder.name !== row.folder) {
-      this.#folder = this.#folderOf(copyText(row.folder));
-    }
-    if (this.#extension !== row.extension) this.#extension = copyText(row.extension);
+    const clip = this.#clip;
+    if (clip.folder.name !== row.folder) clip.folder = this.#folderOf(copyText(row.folder));
+    if (clip.extension !== row.extension) clip.extension = copyText(row.extension);
+    clip.first = first;
+    clip.width = row.first.length;
     this.issues.next(offset);
-    const last = this.kind === "language" ? Number(row.last) : undefined;
-    this.#judge(this.#check(this.#folder, first, row.first.length, this.#extension, last, row.cmd));
+    const isLanguage = this.kind === "language";
+    this.#judge(isLanguage ? this.#checkLanguage(Number(row.last), row.cmd) : this.#check(this.frames));
     return after;
   }
 
@@ -144,48 +144,36 @@ export class ClipRows implements RowSink {
       if (reason !== undefined) return wrong(`"${key}" ${reason}`, "frame-name");
     }
     const [digits, extension] = (record.first_frame as string).split(".") as [string, string];
-    let last: number | undefined;
-    if (language) {
-      last = Number.parseInt(record.last_frame as string, 10);
-      const alike = frameName({ prefix: "", width: digits.length, extension }, last);
-      if (record.last_frame !== alike) {
-        const message = `"last_frame" is "${record.last_frame}", which would be "${alike}" if named like "first_frame"`;
-        return wrong(message, "frame-name");
-      }
+    const clip = this.#clip;
+    clip.folder = this.#folderOf(record[language ? "folder" : "folder_name"] as string);
+    clip.first = Number(digits);
+    clip.width = digits.length;
+    clip.extension = extension;
+    if (!language) return this.#check(this.frames);
+    const last = Number.parseInt(record.last_frame as string, 10);
+    const alike = frameName(clip, last);
+    if (record.last_frame !== alike) {
+      const message = `"last_frame" is "${record.last_frame}", which would be "${alike}" if named like "first_frame"`;
+      return wrong(message, "frame-name");
     }
-    const folder = this.#folderOf(record[language ? "folder" : "folder_name"] as string);
-    return this.#check(folder, Number(digits), digits.length, extension, last, record.cmd as number);
+    return this.#checkLanguage(last, record.cmd as number);
   }
 
-  /**
-   * Checks a clip.
-   *
-   * @param last  the last frame; only records of language files have it, and `cmd`
-   * @returns the rule because of which the loader cannot use the clip
-   */
-  #check(
-    folder: ClipFolder,
-    first: number,
-    width: number,
-    extension: string,
-    last: number | undefined,
-    cmd: number,
-  ): AnnotationRule | undefined {
-    let length = this.frames;
-    if (last !== undefined) {
-      length = last - first + 1;
-      if (cmd < 0 || cmd >= LANGUAGE_COMMANDS)
-        this.issues.record("cmd-range", `"cmd" is ${cmd}, not 0 to ${LANGUAGE_COMMANDS - 1}`);
-      if (length !== LANGUAGE_FRAMES)
-        this.issues.record("length", `covers ${length} frames, not ${LANGUAGE_FRAMES}`);
-      if (length < 1) return "length";
-    }
+  /** Checks what only records of language files have, and the clip. @returns the rule because of which a clip cannot be used */
+  #checkLanguage(last: number, cmd: number): AnnotationRule | undefined {
+    const length = last - this.#clip.first + 1;
+    if (cmd < 0 || cmd >= LANGUAGE_COMMANDS)
+      this.issues.record("cmd-range", `"cmd" is ${cmd}, not 0 to ${LANGUAGE_COMMANDS - 1}`);
+    if (length !== LANGUAGE_FRAMES)
+      this.issues.record("length", `covers ${length} frames, not ${LANGUAGE_FRAMES}`);
+    return length < 1 ? "length" : this.#check(length);
+  }
+
+  /** Checks the clip of `length` frames. @returns the rule because of which the loader cannot use it */
+  #check(length: number): AnnotationRule | undefined {
     const clip = this.#clip;
-    clip.folder = folder;
-    clip.first = first;
-    clip.width = width;
-    clip.extension = extension;
     clip.length = length;
+    const { folder, first } = clip;
     const { name } = folder;
     if (!folder.starts.add(first)) {
       const what = () => `a clip of ${name} that is listed before, from frame ${first} on`;

@@ -51,11 +51,6 @@ export interface Skipped {
   noKeyFrame: number;
 }
 
-export interface RecordOptions {
-  clip: number;
-  keyFrames: number;
-}
-
 /** Returns the command for the last point of a trajectory, which is given in metres to the left and forward. */
 export function commandOf(left: number, forward: number): number {
   const ahead = forward <= MOVE ? "stop" : "forward";
@@ -70,12 +65,15 @@ export class RecordMaker {
   readonly #data: NeededRows;
   readonly #poses: NeededRows;
   readonly #keyFrames: KeyFrames;
+  /** What several records of a scene share: the files of frames by row of sample_data, and the poses by row of sample. */
+  readonly #files = new Map<number, string>();
+  readonly #lidars = new Map<number, LidarPose>();
 
   /** @param root  the folder that holds `can_bus` */
   constructor(
     private readonly root: string,
     private readonly tables: Tables,
-    private readonly options: RecordOptions,
+    private readonly options: { clip: number; keyFrames: number },
   ) {
     this.#scenes = new NeededRows(tables, "scene");
     this.#samples = new NeededRows(tables, "sample");
@@ -125,7 +123,8 @@ export class RecordMaker {
    */
   async *recordsOf(scene: WantedScene, signal?: AbortSignal): AsyncGenerator<NuScenesRecord> {
     const { keyFrames } = this.options;
-    const work: SceneWork = { files: new Map(), lidars: new Map() };
+    this.#files.clear();
+    this.#lidars.clear();
     let monitor: ReturnType<typeof readVehicleMonitor> | undefined;
     for (const [i, sample] of scene.samples.entries()) {
       throwIfAborted(signal);
@@ -140,7 +139,7 @@ export class RecordMaker {
         continue;
       }
       monitor ??= readVehicleMonitor(this.root, scene.name);
-      yield this.#record(samples, chain, await monitor, work);
+      yield this.#record(samples, chain, await monitor);
     }
   }
 
@@ -163,10 +162,9 @@ export class RecordMaker {
     samples: readonly number[],
     chain: readonly number[],
     monitor: VehicleMonitor | undefined,
-    work: SceneWork,
   ): NuScenesRecord {
-    const frames = chain.map((row) => remember(work.files, row, () => this.#fileOf(row)));
-    const poses = samples.map((sample) => remember(work.lidars, sample, () => this.#lidarOf(sample)));
+    const frames = chain.map((row) => remember(this.#files, row, () => this.#fileOf(row)));
+    const poses = samples.map((sample) => remember(this.#lidars, sample, () => this.#lidarOf(sample)));
     const traj = [0, 0];
     for (const { globalFromLidar } of poses.slice(1)) {
       const [x, y] = originOf(multiply(poses[0]!.lidarFromGlobal, globalFromLidar));
@@ -244,10 +242,4 @@ interface LidarPose {
 function poseIn(values: Row): Pose {
   const { translation, rotation } = values as { translation: number[]; rotation: number[] };
   return [translation, rotation];
-}
-
-/** The data that several records of a scene share: the files of frames by row, and the poses by sample. */
-interface SceneWork {
-  readonly files: Map<number, string>;
-  readonly lidars: Map<number, LidarPose>;
 }
