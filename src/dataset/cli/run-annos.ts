@@ -13,6 +13,8 @@ import { readSceneChoice } from "../annotations/make/source.js";
 import { writeYouTube } from "../annotations/make/youtube.js";
 import { findYouTubeClips, type SplitChoice } from "../annotations/make/youtube-sources.js";
 import { readIndex } from "../frame-index/build.js";
+import { keepInputs } from "../keep-inputs.js";
+import { recognise } from "../recognise.js";
 
 interface MakeOptions extends PrintOptions {
   output?: string;
@@ -53,6 +55,7 @@ export async function runAnnosNuScenes(
   const { clip, keyFrames, version, force = false } = options;
   const path = annotationFile(options, "nuScenes");
   const split = await readSceneChoice(options.split);
+  if (Array.isArray(split)) keepInputs(path, [options.split]);
   const written = await runWithProgress(options.quiet, context.signal, (run) =>
     writeNuScenesAnnotations(root, path, { ...run, split, clip, keyFrames, force, version }),
   );
@@ -67,7 +70,7 @@ function describe(path: string, split: string, clip: number, made: NuScenesAnnot
   const { records, samples, skipped, noCanBus, commands, scenes, scenesWanted } = made;
   const of = scenes === scenesWanted ? "" : ` of ${formatCount(scenesWanted)}`;
   const lines = [
-    `${path}: ${plural(records, "record")} of ${clip} frames, ${formatBytes(made.bytes)}`,
+    `${path}: ${plural(records, "record")} of ${plural(clip, "frame")}, ${formatBytes(made.bytes)}`,
     `  from ${plural(samples, "sample")} of ${formatCount(scenes)}${of} ${scenesWanted === 1 ? "scene" : "scenes"} (${split}, ${made.version})`,
     `  no record: ${plural(skipped.endOfScene, "sample")} near the end of their scene, ${formatCount(skipped.chainTooShort)} with too few frames, ${formatCount(skipped.noKeyFrame)} without a key frame where one is needed`,
     `  commands: ${Object.entries(commands)
@@ -126,6 +129,8 @@ export async function runAnnosYouTube(
   const { split, clip, stride, fromLanguage, force = false } = options;
   const path = annotationFile(options, "YouTube");
   await prepareOutput(path, 0, { force });
+  const { opendv } = recognise(root, { kinds: ["opendv"], orNothing: fromLanguage !== undefined });
+  keepInputs(path, [options.index, ...(fromLanguage ?? []), ...(opendv?.found.metaFiles ?? [])]);
   const written = await runWithProgress(options.quiet, context.signal, async (run) => {
     const previous = options.index === undefined ? undefined : await readIndex(options.index);
     const sources = await findYouTubeClips(root, { ...run, split, languageFiles: fromLanguage, previous });
@@ -133,7 +138,7 @@ export async function runAnnosYouTube(
   });
   const { tooShort } = written;
   const lines = [
-    `${path}: ${plural(written.clips, "clip")} of ${clip} frames from ${plural(written.folders, "video")} (${split}), ${formatBytes(written.bytes)}`,
+    `${path}: ${plural(written.clips, "clip")} of ${plural(clip, "frame")} from ${plural(written.folders, "video")} (${split}), ${formatBytes(written.bytes)}`,
   ];
   if (tooShort.length > 0) {
     lines.push(

@@ -108,6 +108,23 @@ describe("annos youtube", () => {
     expect(check.code).toBe(0);
   });
 
+  it("--force replaces neither a list of videos nor a language file", async () => {
+    const root = copyOf(vista);
+    const spoken = join(root, "10hz_YouTube_val.json");
+    writeFileSync(spoken, JSON.stringify([...languageRows(rows, 40)]));
+    for (const output of [spoken, join(root, "data/YouTube/meta/OpenDV-YouTube.json")]) {
+      const before = readFileSync(output, "utf8");
+      const { code, stderr } = await run(
+        ...["annos", "youtube", root, "--from-language", spoken, "-o", output, "--force"],
+      );
+      expect([code, stderr.split(": ").at(-1)]).toEqual([
+        2,
+        "the output would take the place of a file that it is made from. Choose another output.\n",
+      ]);
+      expect(readFileSync(output, "utf8") === before).toBe(true);
+    }
+  });
+
   it("takes a set that is a folder in data/YouTube, and the listings of an index", async () => {
     const root = copyOf(vista);
     const parts = readdirSync(join(root, "data/YouTube"));

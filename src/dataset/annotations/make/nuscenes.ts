@@ -6,7 +6,9 @@ import { type OutputOptions, prepareOutput, writeAtomically } from "../../../cor
 import { entriesIn } from "../../../core/io/regular.js";
 import type { RunOptions } from "../../../core/progress.js";
 import { sum } from "../../../core/sum.js";
+import { keepInputs } from "../../keep-inputs.js";
 import { loadTables } from "../../nuscenes/read/load-tables.js";
+import { SCHEMA } from "../../nuscenes/read/schema.js";
 import { requireCount } from "../../options.js";
 import { COMMANDS, type DrivingCommand, hasGoal, type NuScenesRecord } from "../nuscenes-rows.js";
 import { pythonFloat, pythonList, pythonString } from "./python-json.js";
@@ -68,7 +70,7 @@ export interface NuScenesAnnotationResult {
  * @param root  a nuScenes root (with `v1.0-…` and, for speed and angle, `can_bus`), or a Vista root with `data/nuscenes`
  * @param path  the path of the file, whose folder exists
  * @throws VistaError `FORMAT` where a row that a record needs is damaged or not there (it is named; other rows do not matter),
- *   `INCOMPLETE` where no record could be made, `NOT_FOUND`, `AMBIGUOUS`, `EXISTS`, `NO_SPACE`, `IO`, `ABORTED`
+ *   `INCOMPLETE` where no record could be made, `USAGE` where the file is one of those that are read, `NOT_FOUND`, `AMBIGUOUS`, `EXISTS`, `NO_SPACE`, `IO`, `ABORTED`
  */
 export async function writeNuScenesAnnotations(
   root: string,
@@ -83,6 +85,8 @@ export async function writeNuScenesAnnotations(
   // This is looked into for the error alone: messages that cannot be had are not messages that there are none of.
   entriesIn(join(source.root, "can_bus"), 1);
   const folder = join(source.root, source.version);
+  const files = Object.keys(SCHEMA).map((name) => join(folder, `${name}.json`));
+  keepInputs(path, [...files, join(source.root, "can_bus")]);
   const tables = await loadTables(folder, {
     only: RECORD_TABLES,
     signal,

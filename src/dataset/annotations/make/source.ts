@@ -59,7 +59,8 @@ export async function readSceneChoice(text: string): Promise<SceneChoice> {
       hint: `Name one of ${known}, or a file with a name a line, scene-0001 say.`,
     });
   }
-  const content = String(await readRegular(text).catch(cannot("read the list of scenes", text)));
+  const bytes = await readRegular(text).catch(cannot("read the list of scenes", text));
+  const content = String(bytes).replace(/^\ufeff/, "");
   const names = content.trimStart().startsWith("[") ? parseList(content, text) : lines(content);
   const odd = names.filter((name) => /\s/.test(name));
   if (names.length === 0 || odd.length > 0) {
@@ -71,7 +72,6 @@ export async function readSceneChoice(text: string): Promise<SceneChoice> {
 
 function lines(content: string): string[] {
   return content
-    .replace(/^\ufeff/, "")
     .split(/\r?\n/)
     .map((line) => line.replace(/#.*$/, "").trim())
     .filter((line) => line !== "");

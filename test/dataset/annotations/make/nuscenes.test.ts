@@ -338,8 +338,12 @@ describe("splits", () => {
     const file = set.path("scenes.txt");
     writeFileSync(file, "# mine\nscene-0001  # the first\n\r\nscene-0003\r\n");
     expect(await readSceneChoice(file)).toEqual(["scene-0001", "scene-0003"]);
-    writeFileSync(file, '["scene-0003"]');
-    expect(await readSceneChoice(file)).toEqual(["scene-0003"]);
+    for (const mark of ["", "\ufeff"]) {
+      writeFileSync(file, `${mark}["scene-0003"]`);
+      expect(await readSceneChoice(file)).toEqual(["scene-0003"]);
+      writeFileSync(file, `${mark}scene-0003`);
+      expect(await readSceneChoice(file)).toEqual(["scene-0003"]);
+    }
     expect(await readSceneChoice("mini_val")).toBe("mini_val");
     await expect(readSceneChoice("trian")).rejects.toThrow(/--split trian is neither an official split/);
     writeFileSync(file, "\n");
@@ -362,6 +366,33 @@ describe("splits", () => {
 });
 
 describe("vista-data annos nuscenes", () => {
+  it("--force replaces nothing that the file is made from, under no name", async () => {
+    const set = sets.copy(plain);
+    mkdirSync(set.path("annos"));
+    writeFileSync(set.path("scenes.json"), '["scene-0001"]');
+    symlinkSync(set.path(VERSION, "log.json"), set.path("annos/link.json"));
+    const table = `${VERSION}/sample_data.json`;
+    for (const output of [
+      table,
+      "annos/link.json",
+      "can_bus/scene-0003_vehicle_monitor.json",
+      "scenes.json",
+    ]) {
+      const before = readFileSync(set.path(output), "utf8");
+      const args = ["annos", "nuscenes", "--split", "scenes.json", "--force", "-o", output];
+      const { code, stderr } = await runCli("vista-data", args, { cwd: set.root });
+      expect([output, code]).toEqual([output, 2]);
+      expect(stderr).toContain(`${output}: the output would take the place of a file that it is made from`);
+      expect(readFileSync(set.path(output), "utf8") === before).toBe(true);
+    }
+    // A file of that name elsewhere, or of another name beside the tables, is none of them.
+    for (const output of ["sample_data.json", `${VERSION}/nuScenes.json`]) {
+      writeFileSync(set.path(output), "old");
+      const args = ["annos", "nuscenes", "--split", "scenes.json", "--force", "-o", output];
+      expect((await runCli("vista-data", args, { cwd: set.root })).code).toBe(0);
+    }
+  });
+
   it("writes the files that check calls clean, from a Vista root, and says what it made", async () => {
     const set = sets.copy(plain);
     rmSync(monitor(set, 1));
