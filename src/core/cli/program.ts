@@ -169,7 +169,7 @@ export async function runProgram(
 
 /**
  * Checks the words of a command line for what a shell makes of a mistake: `prune "$RUN"` with a variable that is not set, and
- * `--logdir=~/logs`, where no shell puts the home folder in the place of `~`.
+ * `--logdir=~/logs`, where no shell puts the home folder in the place of `~`. And `-o=x.bin` would write a file `=x.bin`.
  *
  * @throws VistaError `USAGE`
  */
@@ -182,6 +182,11 @@ function checkWords(words: readonly string[]): void {
       const what = option ?? (before?.startsWith("-") ? `what follows ${before}` : "an argument");
       throw new VistaError("USAGE", `${what} is empty`, {
         hint: "Leave it out, or look at the variable that it came from.",
+      });
+    }
+    if (/^-[a-z]=/i.test(word) && before !== "--tensor") {
+      throw new VistaError("USAGE", `${word}: the = would become a part of the value`, {
+        hint: `Write ${word.slice(0, 2)} ${word.slice(3)}.`,
       });
     }
     if (/^~(?:\/|$)/.test(value) && !existsSync("~")) {

@@ -124,13 +124,14 @@ describe.each(PROGRAMS)("%s", (program) => {
   });
 });
 
-test("empty words and a ~ that the shell left are wrong usage, named with their option", async () => {
+test("empty words, a ~ that the shell left and a = behind a short option are wrong usage, named with their option", async () => {
   for (const [args, message] of [
     [["verify", ""], "an argument is empty"],
     [["merge", ".", "--output="], "--output is empty"],
     [["merge", ".", "--tag", ""], "what follows --tag is empty"],
     [["merge", ".", "--output=~/m.bin"], "--output=~/m.bin: the shell has left the ~ as it is"],
     [["verify", "~"], "~: the shell has left the ~ as it is"],
+    [["merge", ".", "-o=x.bin"], "-o=x.bin: the = would become a part of the value. Write -o x.bin."],
   ] as const) {
     const { code, stdout, stderr } = await runCli("vista-ckpt", args);
     expect([code, stdout]).toEqual([2, ""]);

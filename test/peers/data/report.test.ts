@@ -233,7 +233,7 @@ it("a rule's findings are shown, copied and downloaded", async () => {
   expect(copied).toBe("samples/CAM_4/n015__CAM__00000004.jpg\tsample_data 4\tthe file is not there\n");
 });
 
-it.each([375, 800, 1280])(
+it.each([375, 390, 800, 1280])(
   "nothing is wider than a window of %i pixels, and rows do not overlap",
   async (width) => {
     const { page } = await openReport(await toHtml(makeReport(100)));
