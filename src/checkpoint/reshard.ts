@@ -14,10 +14,11 @@ import {
 } from "./checkpoint-folder.js";
 import { batchOf, type ReshardBatch } from "./zero/batch.js";
 import { doubtsOf, openZeroOptimizer, type ZeroOptimizer } from "./zero/optimizer.js";
-import { type ReshardedGroup, reshardedFiles } from "./zero/reshard.js";
+import { reshardedFiles } from "./zero/reshard.js";
+import type { ReshardedGroup } from "./zero/reshard-tree.js";
 
 export type { ReshardBatch } from "./zero/batch.js";
-export type { ReshardedGroup } from "./zero/reshard.js";
+export type { ReshardedGroup } from "./zero/reshard-tree.js";
 
 export interface ReshardOptions extends FolderOptions {
   /** The number of ranks (GPUs) that the new checkpoint is for, from 1 to 16,384. */

@@ -17,10 +17,11 @@ import {
   sliceMappingOf,
 } from "./flat-group.js";
 import type { FlatPartitions } from "./optimizer-flat.js";
-import { dictAt, putFlat, setEntries } from "./reshard-tree.js";
+import { dictAt, putFlat, type ReshardedGroup, setEntries } from "./reshard-tree.js";
 
 export class FlatResharding {
-  readonly layouts: readonly GroupLayout[];
+  readonly groups: readonly ReshardedGroup[];
+  readonly #layouts: readonly GroupLayout[];
   /** A `fragment_address` of the checkpoint, which gives new ones their class and their other fields. */
   #address: PyObject | undefined;
   /** The states of each group whose states are whole, from a rank that holds some, for ranks that are made from one without. */
@@ -30,9 +31,20 @@ export class FlatResharding {
     private readonly partitions: FlatPartitions,
     private readonly ranks: number,
   ) {
-    this.layouts = partitions.layouts.map(({ numels, options }) =>
+    this.#layouts = partitions.layouts.map(({ numels, options }) =>
       layOutGroup(numels, { ...options, ranks }),
     );
+    this.groups = partitions.groups.map(({ parameters }, g) => {
+      const [old, now] = [partitions.layouts[g]!, this.#layouts[g]!];
+      return {
+        parameters: parameters.length,
+        numel: sum(parameters, ({ numel }) => numel),
+        partitionBefore: old.partition,
+        partition: now.partition,
+        paddingBefore: paddingOf(old, old.options.ranks - 1, "last"),
+        padding: paddingOf(now, ranks - 1, "last"),
+      };
+    });
   }
 
   /**
@@ -60,7 +72,7 @@ export class FlatResharding {
   setShard(tree: PyValue, rank: number, path: string): void {
     const state = stateOf(tree);
     const { elastic, conventions } = this.partitions;
-    for (const [g, layout] of this.layouts.entries()) {
+    for (const [g, layout] of this.#layouts.entries()) {
       const group = this.partitions.groups[g]!;
       const padding = paddingOf(layout, rank, conventions.rule);
       const lean = lengthWithoutPadding(layout.partition, padding);
@@ -89,13 +101,18 @@ export class FlatResharding {
         addresses.map((fragment) => [group.parameters[fragment.parameter]!.name, this.#addressOf(fragment)]),
       );
     }
-    this.reorderShapes(asDict(tree)!);
+    this.#reorderShapes(asDict(tree)!);
+  }
+
+  /** Sets in the exact pickle of model states all that depends on the number of ranks, but for that number. */
+  setModelStates(top: PyDict): void {
+    this.#reorderShapes(top);
   }
 
   /** Sets states that a rank keeps whole for each parameter of which it holds a part; a rank that holds none has no states. */
   #setWholeStates(state: PyDict, rank: number, g: number, path: string): void {
     const group = this.partitions.groups[g]!;
-    const held = heldParameters(this.layouts[g]!, rank);
+    const held = heldParameters(this.#layouts[g]!, rank);
     const states = dictAt(dictAt(state, "base_optimizer_state"), "state");
     const index = this.#stateIndex(state, g);
     if (held.length === 0) {
@@ -117,10 +134,10 @@ export class FlatResharding {
   }
 
   /** Puts `param_shapes` in the order of the flat groups, which depends on the ranks with round robin. */
-  reorderShapes(top: PyDict): void {
+  #reorderShapes(top: PyDict): void {
     if (!this.partitions.roundRobin) return;
     const shapes = top.get("param_shapes");
-    const places = this.layouts.map(({ order }, g) =>
+    const places = this.#layouts.map(({ order }, g) =>
       order.map((p) => this.partitions.groups[g]!.parameters[p]!.name),
     );
     const reorder = (dict: PyValue | undefined, names: readonly string[]) => {

@@ -13,11 +13,12 @@ import { contradiction } from "./consistency.js";
 import type { Fragment } from "./flat-group.js";
 import type { SplitPartitions } from "./optimizer-split.js";
 import type { OptimizerGroup } from "./optimizer-states.js";
-import { dictAt, putFlat, setEntries } from "./reshard-tree.js";
+import { dictAt, putFlat, type ReshardedGroup, setEntries } from "./reshard-tree.js";
 
 export class SplitResharding {
+  readonly groups: readonly ReshardedGroup[];
   /** The sub-groups of each param group, each as the indices of its parameters in the param group. */
-  readonly subGroups: readonly (readonly (readonly number[])[])[];
+  readonly #subGroups: readonly (readonly (readonly number[])[])[];
   /** The entries of `shared_params` in rank 0's file. */
   #shared: [PyValue, PyValue][] | undefined;
 
@@ -27,6 +28,7 @@ export class SplitResharding {
    */
   constructor(
     private readonly partitions: SplitPartitions,
+    private readonly frozen: ReadonlyMap<string, Tensor>,
     from: number,
     private readonly ranks: number,
     path: string,
@@ -39,7 +41,20 @@ export class SplitResharding {
         path,
       );
     }
-    this.subGroups = form(ranks);
+    this.#subGroups = form(ranks);
+    this.groups = groups.map(({ parameters }) => {
+      const numel = sum(parameters, (parameter) => parameter.numel);
+      const part = (count: number) => sum(parameters, (parameter) => Math.ceil(parameter.numel / count));
+      const [partitionBefore, partition] = [part(from), part(ranks)];
+      return {
+        parameters: parameters.length,
+        numel,
+        partitionBefore,
+        partition,
+        paddingBefore: partitionBefore * from - numel,
+        padding: partition * ranks - numel,
+      };
+    });
   }
 
   /** Sets in a shard's exact pickle all that depends on the number of ranks. */
@@ -54,7 +69,7 @@ export class SplitResharding {
     states.clear();
     for (const [g, group] of this.partitions.groups.entries()) {
       const params: number[] = [];
-      for (const members of this.subGroups[g]!) {
+      for (const members of this.#subGroups[g]!) {
         const index = newFlats.length;
         params.push(index);
         const sizes = members.map((member) => [member, group.parameters[member]!.numel] as const);
@@ -88,16 +103,16 @@ export class SplitResharding {
     );
   }
 
-  /** Sets in the exact pickle of model states all that depends on the number of ranks. */
-  setModelStates(tree: PyValue, rank: number, frozen: ReadonlyMap<string, Tensor>, path: string): void {
-    const fragments = asDict(asDict(tree)!.get("frozen_param_fragments"));
-    for (const [name, tensor] of frozen) {
+  /** Sets in the exact pickle of model states all that depends on the number of ranks, but for that number. */
+  setModelStates(top: PyDict, rank: number, path: string): void {
+    const fragments = asDict(top.get("frozen_param_fragments"));
+    for (const [name, tensor] of this.frozen) {
       const parts = partsOf([[0, tensor.numel]], rank, this.ranks);
       const flat = { ...parts, dtype: tensor.dtype, of: () => tensor };
       fragments!.set(name, putFlat(fragments!.get(name), flat, path));
     }
-    this.#regroupShapes(asDict(tree)!);
-    this.#keepShared(asDict(tree)!.get("shared_params"), rank);
+    this.#regroupShapes(top);
+    this.#keepShared(top.get("shared_params"), rank);
   }
 
   /** Sets the entries of `shared_params`: those of rank 0's file, which only rank 0 has. */
@@ -113,9 +128,9 @@ export class SplitResharding {
     const old = dict.get("param_shapes");
     if (!Array.isArray(old) || old.length === 0) return;
     const entries = old.flatMap((shapes) => [...asDict(shapes)!]);
-    const last = this.subGroups.flat().length - 1;
+    const last = this.#subGroups.flat().length - 1;
     let at = 0;
-    const dicts = this.subGroups.flat().map((members, s) => {
+    const dicts = this.#subGroups.flat().map((members, s) => {
       const from = at;
       at = s === last ? entries.length : at + members.length;
       return likeDict(old[0]!, entries.slice(from, at));

@@ -9,6 +9,20 @@ import { asDict, type PyDict, PyObject, type PyValue } from "../torch/objects.js
 import { replaceFlatTensor } from "../torch/rewrite-file.js";
 import type { Fragment } from "./flat-group.js";
 
+/** A param group before and after resharding; sizes are in elements. */
+export interface ReshardedGroup {
+  readonly parameters: number;
+  readonly numel: number;
+  /** The elements that each rank held before, padding included. */
+  readonly partitionBefore: number;
+  /** The elements that each rank holds now, padding included. */
+  readonly partition: number;
+  /** The padding of all ranks before. */
+  readonly paddingBefore: number;
+  /** The padding of all ranks now. */
+  readonly padding: number;
+}
+
 /** A flat tensor in which parts of parameters lie, with zeros between and after them. */
 export interface FlatTensor {
   readonly dtype: DType;

@@ -1,18 +1,17 @@
 /** Makes the files of a ZeRO checkpoint for another number of ranks, each with its exact pickle adapted to that number. */
 import { basename } from "node:path";
 import { remember } from "../../core/maps.js";
-import { sum } from "../../core/sum.js";
 import type { FileContent } from "../copy/parts.js";
 import { plannedContent } from "../copy/planned-content.js";
 import type { TorchFile } from "../torch/file.js";
 import { asDict, type PyValue } from "../torch/objects.js";
 import type { ExactPickle } from "../torch/rewrite.js";
 import { planRewrittenFile } from "../torch/rewrite-file.js";
-import { paddingOf } from "./flat-group.js";
 import { readFrozen } from "./frozen.js";
 import type { ZeroOptimizer } from "./optimizer.js";
 import { FlatResharding } from "./reshard-flat.js";
 import { SplitResharding } from "./reshard-split.js";
+import type { ReshardedGroup } from "./reshard-tree.js";
 import type { ModelFile, ShardState } from "./states.js";
 
 export interface ReshardedFile {
@@ -21,25 +20,11 @@ export interface ReshardedFile {
   content(): Promise<FileContent>;
 }
 
-/** A param group before and after resharding; sizes are in elements. */
-export interface ReshardedGroup {
-  readonly parameters: number;
-  readonly numel: number;
-  /** The elements that each rank held before, padding included. */
-  readonly partitionBefore: number;
-  /** The elements that each rank holds now, padding included. */
-  readonly partition: number;
-  /** The padding of all ranks before. */
-  readonly paddingBefore: number;
-  /** The padding of all ranks now. */
-  readonly padding: number;
-}
-
 /** Plans the files of a checkpoint for another number of ranks. @throws VistaError `INCONSISTENT`, `UNSUPPORTED` */
 export async function reshardedFiles(
   optimizer: ZeroOptimizer,
   ranks: number,
-): Promise<{ files: ReshardedFile[]; groups: ReshardedGroup[] }> {
+): Promise<{ files: ReshardedFile[]; groups: readonly ReshardedGroup[] }> {
   const { shards, models, partitions, ranks: from } = optimizer;
   // The contents of their pickles take memory and are read again, exactly, when a file's turn has come. Ranks that are made from
   // one file share it.
@@ -74,59 +59,24 @@ export async function reshardedFiles(
     };
     files.push({ name, content: () => plannedContent(plan) });
   };
-  const setRanks = (tree: PyValue) => {
-    const top = asDict(tree)!;
-    if (top.has("dp_world_size")) top.set("dp_world_size", ranks);
-  };
-  let groups: ReshardedGroup[];
+  let resharding: FlatResharding | SplitResharding;
   if (partitions.kind === "flat") {
-    const flat = new FlatResharding(partitions, ranks);
-    for (const { torchFile } of shards) if (!flat.learnFrom((await exactOf(torchFile)).value)) break;
-    add(models[0]!, 0, (tree) => {
-      setRanks(tree);
-      flat.reorderShapes(asDict(tree)!);
-    });
-    for (let rank = 0; rank < ranks; rank++) {
-      add(shards[like(rank)]!, rank, (tree, path) => flat.setShard(tree, rank, path));
-    }
-    groups = flat.layouts.map((layout, g) => {
-      const old = partitions.layouts[g]!;
-      const { parameters } = partitions.groups[g]!;
-      return {
-        parameters: parameters.length,
-        numel: sum(parameters, ({ numel }) => numel),
-        partitionBefore: old.partition,
-        partition: layout.partition,
-        paddingBefore: paddingOf(old, from - 1, "last"),
-        padding: paddingOf(layout, ranks - 1, "last"),
-      };
-    });
+    resharding = new FlatResharding(partitions, ranks);
+    for (const { torchFile } of shards) if (!resharding.learnFrom((await exactOf(torchFile)).value)) break;
   } else {
-    const split = new SplitResharding(partitions, from, ranks, optimizer.files.tagFolder);
-    const frozen = await readFrozen(optimizer.models, 3);
-    for (let rank = 0; rank < ranks; rank++) {
-      add(models[like(rank)]!, rank, (tree, path) => {
-        setRanks(tree);
-        split.setModelStates(tree, rank, frozen, path);
-      });
-    }
-    for (let rank = 0; rank < ranks; rank++) {
-      add(shards[like(rank)]!, rank, (tree, path) => split.setShard(tree, rank, path));
-    }
-    groups = partitions.groups.map(({ parameters }) => {
-      const numel = sum(parameters, (parameter) => parameter.numel);
-      const part = (count: number) => sum(parameters, (parameter) => Math.ceil(parameter.numel / count));
-      const [partitionBefore, partition] = [part(from), part(ranks)];
-      return {
-        parameters: parameters.length,
-        numel,
-        partitionBefore,
-        partition,
-        paddingBefore: partitionBefore * from - numel,
-        padding: partition * ranks - numel,
-      };
+    const frozen = await readFrozen(models, 3);
+    resharding = new SplitResharding(partitions, frozen, from, ranks, optimizer.files.tagFolder);
+  }
+  const { groups } = resharding;
+  for (let rank = 0; rank < (partitions.kind === "flat" ? 1 : ranks); rank++) {
+    add(models[like(rank)]!, rank, (tree, path) => {
+      const top = asDict(tree)!;
+      if (top.has("dp_world_size")) top.set("dp_world_size", ranks);
+      resharding.setModelStates(top, rank, path);
     });
   }
+  for (let rank = 0; rank < ranks; rank++)
+    add(shards[like(rank)]!, rank, (tree, path) => resharding.setShard(tree, rank, path));
   return { files, groups };
 }
 
