@@ -10,9 +10,9 @@ import { valueText } from "./zero/value-text.js";
 
 /** The characters of the texts of such entries, in all. Real ones have up to some 10 million. */
 const MAX_TEXTS = 64 * 2 ** 20;
-/** The characters that each value counts for beside its text. */
-const PER_VALUE = 8;
-/** The depth of dicts and lists within one another, and the items of one, up to which they are compared item by item, and not as a whole. */
+/** The characters that each value beside tensors counts for. Real models have some thousand of them, ten in each extra state. */
+const PER_VALUE = 1024;
+/** The depth of dicts and lists within one another, and the items of one, up to which tensors are looked for in them. */
 const MAX_DEPTH = 50;
 const MAX_ITEMS = 100_000;
 
@@ -25,6 +25,7 @@ export class Entries {
   /** The tensors, by name, that lie at one place of an entry in both, and whose values nobody has compared yet. */
   readonly tensors = new Map<string, Pair>();
   readonly #asked = new Map<string, Promise<boolean>>();
+  readonly #holding = new Map<PyValue, boolean>();
   #left = MAX_TEXTS;
 
   /** @param places  the place of each one's state dict in its torch file; `undefined` where the file itself is one */
@@ -50,23 +51,23 @@ export class Entries {
       return file && [entryIn(file)!, file];
     });
     const found = new Map<string, Pair>();
-    if (a === undefined || b === undefined || !(await this.#compare(a, b, name, found, 0))) return false;
+    if (a === undefined || b === undefined || !(await this.#compare(a, b, name, found))) return false;
     if ([...found.keys()].some((place) => this.tensors.has(place))) return false;
     for (const [place, pair] of found) this.tensors.set(place, pair);
     return true;
   }
 
-  async #compare(a: Side, b: Side, name: string, found: Map<string, Pair>, depth: number): Promise<boolean> {
+  async #compare(a: Side, b: Side, name: string, found: Map<string, Pair>, depth = 0): Promise<boolean> {
     this.#left -= PER_VALUE;
-    if (this.#left <= 0) return false;
+    if (this.#left <= 0 || depth > MAX_DEPTH) return false;
     const [x, y] = [a[0], b[0]];
     if (x instanceof TorchTensor && y instanceof TorchTensor) {
       const taken = found.has(name) || this.opened.some(({ tensors }) => tensors.has(name));
       if (!taken) found.set(name, [await a[1].tensor(x), await b[1].tensor(y)]);
       return !taken;
     }
-    const [inX, inY] =
-      depth < MAX_DEPTH && x instanceof Map === y instanceof Map ? [itemsOf(x), itemsOf(y)] : [];
+    const byItem = x instanceof Map === y instanceof Map && holdsTensor(x, this.#holding);
+    const [inX, inY] = byItem ? [itemsOf(x), itemsOf(y)] : [];
     if (inX?.length === inY?.length && inX?.every(([key], i) => key === inY![i]![0])) {
       for (const [i, [key, item]] of inX.entries()) {
         const [place, other] = [`${name}.${keyText(key)}`, inY![i]![1]];
@@ -91,4 +92,17 @@ function itemsOf(value: PyValue): [PyValue, PyValue][] | undefined {
   const items = value instanceof PyTuple ? value.items : value;
   if (Array.isArray(items)) return items.length > MAX_ITEMS ? undefined : [...items.entries()];
   return items instanceof Map && items.size <= MAX_ITEMS ? [...(items as PyDict)] : undefined;
+}
+
+/** Tells whether there is a tensor in a value's dicts and lists. @param known  what was found out about others */
+function holdsTensor(value: PyValue, known: Map<PyValue, boolean>, depth = 0): boolean {
+  if (value instanceof TorchTensor) return true;
+  const items = depth < MAX_DEPTH ? itemsOf(value) : undefined;
+  if (items === undefined) return false;
+  const before = known.get(value);
+  if (before !== undefined) return before;
+  known.set(value, false); // It may lie in itself.
+  const holds = items.some(([, item]) => holdsTensor(item, known, depth + 1));
+  known.set(value, holds);
+  return holds;
 }

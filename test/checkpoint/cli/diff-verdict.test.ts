@@ -9,8 +9,10 @@ import {
   type Fake,
   FakeTensor,
   Tuple,
+  torchEntries,
   torchZip,
   writeFakeCheckpoint,
+  zip,
 } from "../../helpers/torch-file.js";
 
 const t = (...values: number[]) => new FakeTensor(values);
@@ -279,6 +281,34 @@ describe("entries of the state dict that nothing here reads", () => {
         code: 0,
         verdict,
       });
+    });
+
+    it("are not compared where a list is in itself, or lists stand for very many values", async () => {
+      /** Saves a model with an extra state in which `@2` stands for the second list, wherever it is. */
+      const withReferences = (extra: Fake) => {
+        const entries = torchEntries(new Map<Fake, Fake>([...model(), ["x._extra_state", extra]]));
+        let lists = 0;
+        const pickled = Buffer.from(entries[0]!.data)
+          .toString("latin1")
+          .replace(/X[^X]{4}@(\d)/gs, (_, number) => `h${String.fromCharCode(number)}`)
+          .replace(/\]\(/g, () => `]q${String.fromCharCode(++lists)}(`);
+        entries[0]!.data = Buffer.from(pickled, "latin1");
+        const path = join(temporaryFolder(), "x.pt");
+        writeFileSync(path, zip(entries));
+        return path;
+      };
+      // Each list has the one before ten times; the last stands for a million tensors.
+      const tens = [2, 3, 4, 5, 6, 7].map((before) => Array<Fake>(10).fill(`@${before}`));
+      for (const extra of [
+        ["@1", t(5)],
+        [[t(5)], ...tens],
+      ]) {
+        const path = withReferences(extra);
+        const { code, verdict, stdout } = await diff(path, path);
+        expect({ code, verdict }, stdout).toEqual({ code: 1, verdict: NOT_ALL });
+      }
+      const few = withReferences([[t(5)], ...tens.slice(0, 2)]);
+      expect(await diff(few, few)).toMatchObject({ code: 0, verdict: "equal: 113 tensors the same" });
     });
 
     it("are compared of a ZeRO checkpoint too, whose state dict is in its model states", async () => {
