@@ -9,7 +9,7 @@ import { BUILT_IN_RECIPES } from "../../src/train/launch/built-in-recipes.js";
 import { trainingFacts } from "../../src/train/launch/facts.js";
 import type { LaunchOptions } from "../../src/train/launch/plan.js";
 import { planLaunch } from "../../src/train/launch/plan.js";
-import { checkpointCount } from "../../src/train/preflight/checks/output.js";
+import { checkpointCount } from "../../src/train/preflight/checks/run-folder.js";
 import { unknownSelectors } from "../../src/train/preflight/preflight.js";
 import { RULES } from "../../src/train/preflight/rules.js";
 import { fakeSystem, makeCheckout, saveWeights, temporaryFolder, UNET_KEYS } from "./checkout.js";

@@ -9,7 +9,7 @@ import { listKeys, readFolder } from "../../src/train/checkpoint-tools.js";
 import { BUILT_IN_RECIPES } from "../../src/train/launch/built-in-recipes.js";
 import { planLaunch } from "../../src/train/launch/plan.js";
 import { realSystem } from "../../src/train/launch/system.js";
-import { findRankChange, preparationsOf } from "../../src/train/run/prepare.js";
+import { findRankChange, preparationOf } from "../../src/train/run/prepare.js";
 import { MARK } from "../../src/train/run/processes.js";
 import { endOrphans } from "../../src/train/run/run.js";
 import { runStatus } from "../../src/train/run/status.js";
@@ -273,7 +273,7 @@ test("what was resharded is made anew where it is damaged, or older than the che
   await truncate(shard, 1000);
   const again = await change();
   expect(again.done).toBe(false);
-  const [step] = preparationsOf(undefined, again);
+  const step = preparationOf(undefined, again);
   await step!.run({});
   expect((await change()).done).toBe(true);
 });

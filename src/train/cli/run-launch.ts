@@ -21,7 +21,7 @@ import {
   goOn,
   type Preparation,
   planResharded,
-  preparationsOf,
+  preparationOf,
   type RankChange,
 } from "../run/prepare.js";
 import { runTraining, type TrainingResult } from "../run/run.js";
@@ -65,12 +65,12 @@ export async function start(
   await launch(makePlan(recipe, flags, extra), flags, context);
 }
 
-/** What a launch does: the steps before, the training, and what `--then` asks for. */
+/** What a launch does: the step before, the training, and what `--then` asks for. */
 interface Launch {
   plan: LaunchPlan;
   /** The file that train.py loads; undefined to start from SVD, or for a run that goes on. */
   finetune: string | undefined;
-  steps: readonly Preparation[];
+  step: Preparation | undefined;
   then: readonly Step[];
   flags: StartFlags;
 }
@@ -95,9 +95,9 @@ export async function launch(asked: LaunchPlan, flags: StartFlags, context: Comm
     plan.finetune === undefined || plan.resume !== undefined
       ? undefined
       : await resolveWeights(plan.finetune);
-  const steps = preparationsOf(weights, change);
+  const step = preparationOf(weights, change);
   const final = change === undefined ? plan : await planResharded(plan, change);
-  const whole: Launch = { plan: final, finetune: weights?.file, steps, then, flags };
+  const whole: Launch = { plan: final, finetune: weights?.file, step, then, flags };
   if (plan.resume !== asked.resume && !quiet)
     process.stderr.write(
       `vista-train: ${oneLine(plan.resume!)} is further than ${oneLine(asked.resume!)}: resuming it\n`,
@@ -106,7 +106,7 @@ export async function launch(asked: LaunchPlan, flags: StartFlags, context: Comm
   if (flags.dryRun) process.stdout.write(dryRun(whole));
   else if (final.slurm !== undefined) await submitJob(whole, system);
   else {
-    for (const step of steps) await prepareHere(step, quiet, context);
+    if (step !== undefined) await prepareHere(step, quiet, context);
     await runHere(whole, context);
   }
 }
@@ -138,14 +138,10 @@ function passed({ findings, sampled }: PreflightReport, quiet: boolean, context:
 
 /** Returns what would be done, as a shell script. */
 function dryRun(whole: Launch): string {
-  const { plan, finetune, steps, then } = whole;
+  const { plan, finetune, step, then } = whole;
   if (plan.slurm !== undefined) return slurmScript(plan, finetune, scriptOptions(whole));
-  const lines = steps.map((step) => {
-    const folder = dirname(step.output);
-    const made = existsSync(folder) ? "" : `mkdir -p ${quote(folder)} &&\n`;
-    return `${made}${asStarted("vista-ckpt")} ${step.words.map(quote).join(" ")} &&\n`;
-  });
-  const script = lines.join("") + toScript(launchCommand(plan, finetune, process.env));
+  const before = step === undefined ? "" : prepareLines(step);
+  const script = before + toScript(launchCommand(plan, finetune, process.env));
   if (then.length === 0) return script;
   const run = runOf(plan);
   const finish = finishCommand(run === undefined ? "THE_NEW_RUN" : quote(run), then);
@@ -155,23 +151,25 @@ function dryRun(whole: Launch): string {
     : `${script.trimEnd()} &&\n${finish}\n`;
 }
 
+function prepareLines({ output, words }: Preparation): string {
+  const folder = dirname(output);
+  const made = existsSync(folder) ? "" : `mkdir -p ${quote(folder)} &&\n`;
+  return `${made}${asStarted("vista-ckpt")} ${words.map(quote).join(" ")} &&\n`;
+}
+
 /** Returns the command that does what `--then` asks for. @param run  the run folder, as a word of a shell */
 function finishCommand(run: string, then: readonly Step[]): string {
   return `${byFile("vista-train")} finish ${run} --steps ${then.join(",")}`;
 }
 
-function scriptOptions({ steps, then, flags }: Launch): SlurmScriptOptions {
+function scriptOptions({ step, then, flags }: Launch): SlurmScriptOptions {
+  const tool = byFile("vista-ckpt");
+  // Whoever leaves the rule out means to go on from what is there.
+  const looks = !flags.skipChecks && rulesWanted(flags)("train/resume");
   return {
     maxRequeues: flags.maxRequeues ?? MAX_REQUEUES,
-    beforehand: steps.map((step) => ({
-      ...step,
-      command: `${byFile("vista-ckpt")} ${step.words.map(quote).join(" ")}`,
-    })),
-    // Whoever leaves the rule out means to go on from what is there.
-    verify:
-      flags.skipChecks || !rulesWanted(flags)("train/resume")
-        ? undefined
-        : `${byFile("vista-ckpt")} verify --quiet`,
+    beforehand: step && [{ ...step, command: `${tool} ${step.words.map(quote).join(" ")}` }],
+    verify: looks ? `${tool} verify --quiet` : undefined,
     afterwards: then.length === 0 ? [] : [finishCommand('"$run"', then)],
   };
 }

@@ -18,7 +18,7 @@ export interface SlurmScriptOptions {
   /** The number of times that the job may be put back in the queue by its own script. */
   maxRequeues: number;
   /** The steps to do before the first start, on the first node of the job alone. */
-  beforehand?: readonly JobStep[];
+  beforehand?: readonly JobStep[] | undefined;
   /**
    * The shell command that reads the checkpoint whose path is put behind it, and ends with 1 where that is not sound; a job that
    * goes on from such a one starts nothing. Without the command, it goes on from whatever is there.

@@ -1,5 +1,5 @@
 /** The preflight: everything that is looked at before a training is started. */
-import { asUndefined, isVistaError, throwIfAborted, type VistaError } from "../../core/errors.js";
+import { asUndefined, throwIfAborted } from "../../core/errors.js";
 import type { RunOptions } from "../../core/progress.js";
 import { SEVERITIES } from "../../dataset/finding.js";
 import { knownFlags, parseArguments } from "../launch/arguments.js";
@@ -7,7 +7,6 @@ import { applyDotted, type ConfigTree, readConfigs } from "../launch/config.js";
 import { trainingFacts } from "../launch/facts.js";
 import type { LaunchPlan } from "../launch/plan.js";
 import type { System } from "../launch/system.js";
-import { resolveWeights } from "../run/checkpoints.js";
 import { configsOf } from "../run/runs.js";
 import { checkArguments } from "./checks/arguments.js";
 import { checkConfig } from "./checks/config.js";
@@ -15,8 +14,9 @@ import type { CheckContext, CheckFunction } from "./checks/context.js";
 import { checkData } from "./checks/data.js";
 import { checkGpus } from "./checks/gpu.js";
 import { checkCheckout, checkEnvironment, checkRendezvous, checkSbatch } from "./checks/launch.js";
-import { checkLogdir, checkResume } from "./checks/output.js";
 import { checkPython } from "./checks/python.js";
+import { checkResume } from "./checks/resume.js";
+import { checkLogdir } from "./checks/run-folder.js";
 import { checkWeights } from "./checks/weights.js";
 import { matchesRule, RULES, type RuleName, type TrainFinding } from "./rules.js";
 
@@ -78,7 +78,6 @@ export async function preflight(
     config,
     given,
     facts: given && trainingFacts(given),
-    weights: plan.finetune === undefined ? undefined : await resolveWeights(plan.finetune).catch(asError),
     signal: options.signal,
     onProgress: options.onProgress,
     wanted,
@@ -113,9 +112,4 @@ export function unknownSelectors(selectors: readonly string[]): string[] {
 async function baseConfig(plan: LaunchPlan): Promise<ConfigTree | undefined> {
   const files = await configsOf(plan).catch(asUndefined);
   return files?.length ? readConfigs(files).catch(asUndefined) : undefined;
-}
-
-function asError(error: unknown): VistaError {
-  if (isVistaError(error)) return error;
-  throw error;
 }

@@ -1,4 +1,4 @@
-/** The preparations of a training: weights merged from shards, or a checkpoint made for this number of GPUs. */
+/** The preparation of a training: weights merged from shards, or a checkpoint made for this number of GPUs. */
 
 import { mkdir } from "node:fs/promises";
 import { basename, dirname, join } from "node:path";
@@ -146,8 +146,11 @@ export async function planResharded(plan: LaunchPlan, change: RankChange): Promi
   };
 }
 
-/** Returns the preparations whose result is not there yet, or is older than what it is made from. */
-export function preparationsOf(weights: Weights | undefined, change: RankChange | undefined): Preparation[] {
+/** Returns the preparation of a launch; undefined where it needs none, or its result is there, and newer than what it is made from. */
+export function preparationOf(
+  weights: Weights | undefined,
+  change: RankChange | undefined,
+): Preparation | undefined {
   if (change !== undefined) {
     const { checkpoint: input, output, wanted, done } = change;
     const words = ["reshard", input, "--ranks", String(wanted), "-o", output, "--force"];
@@ -156,11 +159,11 @@ export function preparationsOf(weights: Weights | undefined, change: RankChange 
       await mkdir(dirname(output), { recursive: true });
       await reshardCheckpoint(input, output, { ...options, ranks: wanted, force: true });
     };
-    return done ? [] : [{ doing: "resharding", input, output, words, run }];
+    return done ? undefined : { doing: "resharding", input, output, words, run };
   }
-  if (weights?.checkpoint === undefined || weights.fresh) return [];
+  if (weights?.checkpoint === undefined || weights.fresh) return undefined;
   const { checkpoint: input, file: output } = weights;
   const run = async (options: RunOptions) =>
     (await import("../checkpoint-tools.js")).makeFile("merge", input, output, options);
-  return [{ doing: "merging", input, output, words: ["merge", input, "-o", output, "--force"], run }];
+  return { doing: "merging", input, output, words: ["merge", input, "-o", output, "--force"], run };
 }

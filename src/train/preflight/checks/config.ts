@@ -8,7 +8,7 @@ import { CHECKPOINTS, stepsToFirst, type TrainingFacts } from "../../launch/fact
 import { fromVista } from "../../launch/plan.js";
 import { configsOf } from "../../run/runs.js";
 import { finding, type TrainFinding } from "../rules.js";
-import { unknownKeys } from "./arguments.js";
+import { unknownKeys } from "./config-keys.js";
 import type { CheckContext } from "./context.js";
 import { readable, there } from "./look.js";
 

@@ -4,7 +4,6 @@ import type { ConfigTree } from "../../launch/config.js";
 import type { TrainingFacts } from "../../launch/facts.js";
 import type { LaunchPlan } from "../../launch/plan.js";
 import type { System } from "../../launch/system.js";
-import type { Weights } from "../../run/checkpoints.js";
 import type { RuleName, TrainFinding } from "../rules.js";
 
 /** The context that every check gets. */
@@ -21,8 +20,6 @@ export interface CheckContext {
   /** The config once the overrides of the command line are applied; `facts` are those of it. */
   given: ConfigTree | undefined;
   facts: TrainingFacts | undefined;
-  /** The weights that --finetune names; an error where they cannot be resolved, undefined where there are none. */
-  weights: Weights | Error | undefined;
   signal: AbortSignal | undefined;
   onProgress: RunOptions["onProgress"];
   /** Tells whether anyone asks for a rule, so that what takes long is not looked at for nothing. */

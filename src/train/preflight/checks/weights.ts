@@ -4,11 +4,11 @@ import { asUndefined } from "../../../core/errors.js";
 import { statsOf } from "../../../core/io/regular.js";
 import { BUILT_IN_RECIPES, SVD } from "../../launch/built-in-recipes.js";
 import { isCheckpoint, type LaunchPlan } from "../../launch/plan.js";
-import { listCheckpoints, runFolderOf, type Weights } from "../../run/checkpoints.js";
+import { listCheckpoints, resolveWeights, runFolderOf, type Weights } from "../../run/checkpoints.js";
 import { findRankChange } from "../../run/prepare.js";
 import { otherRecipeOf } from "../../run/runs.js";
 import { lastChoice, lookAt } from "../../run/status.js";
-import { finding, type TrainFinding } from "../rules.js";
+import { finding, RULES, type TrainFinding } from "../rules.js";
 import type { CheckContext } from "./context.js";
 import { readable, there } from "./look.js";
 
@@ -24,7 +24,8 @@ function tools() {
 }
 
 export async function* checkWeights(context: CheckContext): AsyncGenerator<TrainFinding> {
-  const { plan, weights } = context;
+  const { plan } = context;
+  const { finetune } = plan;
   const { startsFrom } = plan.recipe;
   if (plan.resume !== undefined) {
     // The weights are those of the checkpoint. Still train.py loads SVD's first, but for a run that goes on in its own folder.
@@ -32,19 +33,22 @@ export async function* checkWeights(context: CheckContext): AsyncGenerator<Train
       yield* checkSvd(context);
     return;
   }
-  if (weights === undefined) {
-    if (startsFrom === SVD) yield* checkSvd(context);
-    else {
-      const what = `the recipe starts from the result of ${startsFrom}, and --finetune is not given`;
-      yield finding("finetune-needed", what);
-    }
-  } else if (weights instanceof Error) yield finding("finetune-missing", weights.message);
-  else {
-    yield* checkOrigin(plan, weights);
-    if (weights.fresh) yield* checkFile(weights.file);
-    // Merging checks every record, so here only what can be seen at once is checked.
-    else yield* readable("finetune-damaged", async () => (await tools()).readFolder(weights.checkpoint!));
+  if (finetune === undefined && startsFrom === SVD) {
+    yield* checkSvd(context);
+    return;
   }
+  if (finetune === undefined) {
+    const what = `the recipe starts from the result of ${startsFrom}, and --finetune is not given`;
+    yield finding("finetune-needed", what);
+    return;
+  }
+  const { fix } = RULES["finetune-missing"];
+  const weights = yield* readable("finetune-missing", () => resolveWeights(finetune), fix);
+  if (weights === undefined) return;
+  yield* checkOrigin(plan, weights);
+  if (weights.fresh) yield* checkFile(weights.file);
+  // Merging checks every record, so here only what can be seen at once is checked.
+  else yield* readable("finetune-damaged", async () => (await tools()).readFolder(weights.checkpoint!));
 }
 
 /** Checks that the weights are of the phase before, and of the checkpoint that is meant. */
