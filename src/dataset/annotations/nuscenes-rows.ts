@@ -1,5 +1,6 @@
 /** Checks of the records of nuScenes.json and nuScenes_val.json. */
 import { isRecord, remember } from "../../core/maps.js";
+import { sum } from "../../core/sum.js";
 import type { RowSink } from "../json/rows.js";
 import { kindOf } from "../nuscenes/read/field-types.js";
 import { type DriveFrame, driveFrame } from "./clips.js";
@@ -35,8 +36,14 @@ export const PICTURE = { width: 1600, height: 900 };
 const HOLE_US = 1_000_000;
 /** The least and the most time from one frame to the next, on average: 12 Hz are 83,333, and sets of one's own have 10 or 20 Hz. */
 const STEP_US = { least: 45_000, most: 150_000 };
-/** How far from the car a trajectory may start, and how far it may lead within its two seconds, in metres. */
-const TRAJECTORY = { start: 0.1, end: 500 };
+/**
+ * How far from the car a trajectory may start, how far it may lead within its two seconds, and how far to a side beyond twice the way
+ * forward, in metres: a car that turns as tightly as it can is not as fast as that.
+ */
+const TRAJECTORY = { start: 0.1, end: 500, side: 5 };
+const TRAJECTORY_S = 2;
+/** The way in metres from which on a trajectory tells the speed, and the part of that speed that CAN bus messages say at least. */
+const SPEED = { way: 5, least: 0.5 };
 
 /** A fault of the form of a record. */
 export interface RecordFault {
@@ -167,6 +174,8 @@ export class NuScenesRows implements RowSink {
   lost = 0;
   readonly #with = new Map<Action, number>();
   readonly #without = new Map<Action, RecordCount>();
+  /** The numbers of records whose speeds fit their trajectories, and the others, with what the first of these has. */
+  readonly #speeds = { fit: 0, off: new RecordCount(), first: "" };
   /** The records on which {@link stopsDataset} is true. */
   readonly stopping = new RecordCount();
 
@@ -213,6 +222,13 @@ export class NuScenesRows implements RowSink {
 
   /** Reports, after the last record, what concerns the records together. */
   end(): void {
+    const { fit, off, first } = this.#speeds;
+    // A few clips have speeds of another moment; where most do not fit, it is the unit.
+    if (off.count > fit) {
+      this.issues.at(off.index, off.offset);
+      const message = `${records(off.count, "have")} speeds that do not fit the trajectory, ${records(fit, "have")} some that do: the first has ${first}`;
+      this.issues.record("speed-unit", message);
+    }
     for (const [action, { count, index, offset }] of this.#without) {
       const filled = this.#with.get(action);
       if (filled === undefined) continue;
@@ -234,12 +250,14 @@ export class NuScenesRows implements RowSink {
     const { traj, speed, angle, z, goal } = record;
     const [x, y] = traj as [number, number];
     const isFar = traj.some((metres) => Math.abs(metres) > TRAJECTORY.end);
-    if (Math.hypot(x, y) > TRAJECTORY.start || isFar) {
+    const [left, forward] = traj.slice(-2) as [number, number];
+    const isSideways = Math.abs(left) > TRAJECTORY.side + 2 * Math.abs(forward);
+    if (Math.hypot(x, y) > TRAJECTORY.start || isFar || isSideways) {
       const points = traj.map((metres) => Number(metres.toFixed(1))).join(", ");
       const what = () =>
-        `a trajectory that does not start at the car (0, 0), or has a point more than ${TRAJECTORY.end} m away, the first ${points}`;
+        `a trajectory that does not start at the car (0, 0), leads to its side, or has a point more than ${TRAJECTORY.end} m away, the first ${points}`;
       this.issues.group("trajectory", "", "have", what);
-    }
+    } else this.#compareSpeed(record);
     this.#tally("speed", speed.length > 0);
     this.#tally("angle", angle.length > 0);
     this.#tally("goal", hasGoal(record));
@@ -250,6 +268,19 @@ export class NuScenesRows implements RowSink {
       const what = () =>
         `a goal outside the ${PICTURE.width} × ${PICTURE.height} picture, the first at (${goal.map((value) => value.toFixed(1)).join(", ")})`;
       this.issues.group("goal-outside", "", "have", what);
+    }
+  }
+
+  /** Compares the speeds with the way that the trajectory leads. */
+  #compareSpeed({ traj, speed }: NuScenesRecord): void {
+    let way = 0;
+    for (let i = 2; i < TRAJ; i += 2) way += Math.hypot(traj[i]! - traj[i - 2]!, traj[i + 1]! - traj[i - 1]!);
+    if (speed.length === 0 || way < SPEED.way) return;
+    const driven = (way / TRAJECTORY_S) * 3.6;
+    const said = sum(speed) / speed.length;
+    if (said >= driven * SPEED.least && said <= driven / SPEED.least) this.#speeds.fit++;
+    else if (this.#speeds.off.add(this.issues)) {
+      this.#speeds.first = `speeds of ${said.toFixed(1)} km/h in the mean, and ${way.toFixed(1)} m in ${TRAJECTORY_S} s, which are ${driven.toFixed(1)} km/h`;
     }
   }
 

@@ -22,6 +22,7 @@ export const ANNOTATION_RULES = defineRules("annos", {
   "frame-order": ["error", "frames of a clip out of order", REMAKE],
   "frame-rate": ["warning", "frames of a clip at another rate", "Make the file again from all frames, key frames and sweeps: Vista's clips of nuScenes have 12 Hz."],
   trajectory: ["warning", "trajectory that no car drives", "Make the file again: points are metres to the left and forward of the first frame's car."],
+  "speed-unit": ["warning", "speeds that do not fit the trajectories", "Give speeds in km/h and trajectories in metres, or make the file again: `vista-data annos nuscenes`."],
   duplicate: ["warning", "clip listed twice", "Remove the copies: such clips are trained on more often."],
   "val-in-train": ["error", "validation clips in a training file", "Make the training file again without the validation videos or scenes."],
   "val-scene": ["warning", "clips from scenes of the official validation split", "Leave those scenes out, or validate on others: the split is the devkit's."],

@@ -767,6 +767,43 @@ describe("nuScenes.json", () => {
     "record 4",
     /more than 500 m away/,
   );
+  fault(
+    "trajectory",
+    "forward before left",
+    all({ traj: [0, 0, 4, 0.1, 8, 0.2, 12, 0.4, 16.5, 0.8] }),
+    "record 0",
+    /^11 records have .* leads to its side, .* the first 0, 0, 4, 0.1,/,
+  );
+  nearMiss(
+    "trajectory",
+    "a car that turns by a half as tightly as it can, and one that creeps to a side",
+    () => ({
+      // On a circle of 5.5 m, after 35, 75, 110 and 145 degrees.
+      nuscenes: edited(edited(nuscenes, 4, { traj: [0, 0, 1, 3.2, 4.1, 5.3, 7.4, 5.2, 10, 3.2] }), 5, {
+        traj: [0, 0, 1, 0, 2, 0, 3, 0, 4.9, 0],
+      }),
+    }),
+  );
+  fault(
+    "speed-unit",
+    "speeds in m/s",
+    all({ speed: [8.3, 8.4, 8.6, 8.7, 8.6] }),
+    "record 0",
+    /^11 records have speeds that do not fit the trajectory, 0 records have some that do: the first has speeds of 8.5 km\/h in the mean, and 16.5 m in 2 s, which are 29.7 km\/h$/,
+  );
+  nearMiss("speed-unit", "mph, and the speeds of another moment in half of the records", () => ({
+    nuscenes: nuscenes.map((record, i) => ({
+      ...record,
+      speed: i < 5 ? [8, 8, 8, 8, 8] : [18.6, 18.6, 18.6, 18.6, 18.6],
+    })),
+  }));
+  nearMiss("speed-unit", "cars that stand or creep, whose wheels turn a little", () => ({
+    nuscenes: nuscenes.map((record) => ({
+      ...record,
+      traj: [0, 0, 0, 1, 0, 2, 0, 3, 0, 4.9],
+      speed: [0, 0, 0, 0, 0],
+    })),
+  }));
   nearMiss("trajectory", "rounding at the start, a fast car, and one that drives backwards", () => ({
     nuscenes: edited(edited(nuscenes, 4, { traj: [-1e-12, 0.05, 0.1, 40, 0.2, 80, 0.4, 120, 0.8, 160] }), 5, {
       traj: [0, 0, 0, -1, 0, -2, 0, -3, 0, -4],
