@@ -8,6 +8,7 @@ import { sum } from "../core/sum.js";
 import { ComputedCache } from "./copy/computed.js";
 import { RegionChecks } from "./copy/input-checks.js";
 import { type ReadTensorOptions, readTensor } from "./copy/read-tensor.js";
+import { SpareBuffers } from "./copy/spare-buffers.js";
 import { floatsOf, isWidenable } from "./tensor/cast.js";
 import { type DType, dtypeInfo } from "./tensor/dtype.js";
 import type { StateDict, Tensor } from "./tensor/tensor.js";
@@ -85,7 +86,7 @@ export async function diffStates(a: StateDict, b: StateDict, options: DiffOption
   const total = sum(names.map(pairOf), ({ a, b }) => a.byteLength + b.byteLength);
   const checks = options.verify === false ? undefined : new RegionChecks();
   const checked = new Set<Tensor>();
-  const buffers = new Buffers();
+  const buffers = new SpareBuffers(2 * AHEAD + 2, 4 * STEP);
   const computed = new ComputedCache();
   const read: Read = (tensor, range) => {
     // Only the first reading of a tensor is checked: one that has several names is compared several times.
@@ -147,7 +148,7 @@ function areComparable(a: Tensor, b: Tensor): boolean {
 
 async function compare(
   { name, a, b }: { readonly name: string; readonly a: Tensor; readonly b: Tensor },
-  { computed, buffers, read }: { computed: ComputedCache; buffers: Buffers; read: Read },
+  { computed, buffers, read }: { computed: ComputedCache; buffers: SpareBuffers; read: Read },
   options: DiffOptions,
   report: (bytes: number) => void,
 ): Promise<TensorDifference | undefined> {
@@ -174,24 +175,10 @@ async function compare(
       values.add(bytesA!, bytesB!);
     }
     report(bytesA!.byteLength + bytesB!.byteLength);
-    buffers.give(bytesA!, bytesB!);
+    buffers.give(bytesA!);
+    buffers.give(bytesB!);
   }
   return identical ? undefined : { ...header, ...values.result() };
-}
-
-/** A few buffers that are used again and again: new ones for every step would pile up until they are collected. */
-class Buffers {
-  readonly #spare: Uint8Array[] = [];
-
-  take(length: number): Uint8Array {
-    const at = this.#spare.findIndex(({ byteLength }) => byteLength >= length);
-    const bytes = at >= 0 ? this.#spare.splice(at, 1)[0]! : new Uint8Array(Math.max(length, STEP * 4));
-    return bytes.subarray(0, length);
-  }
-
-  give(...taken: readonly Uint8Array[]): void {
-    for (const { buffer } of taken) this.#spare.push(new Uint8Array(buffer));
-  }
 }
 
 /** Yields the ranges of elements that are compared at once; a tensor of a packed type (4 or 6 bits) is one range. */

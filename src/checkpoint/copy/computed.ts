@@ -2,6 +2,7 @@
 import { VistaError } from "../../core/errors.js";
 import type { Tensor } from "../tensor/tensor.js";
 import { Arena } from "./arena.js";
+import { SpareBuffers } from "./spare-buffers.js";
 
 /** The largest number of buffers that are kept for further results: few results wait to be copied, as windows come in order. */
 const MAX_SPARE = 4;
@@ -19,8 +20,7 @@ export class ComputedCache {
   /** The memory for the inputs of the one computation that runs. */
   readonly inputs = new Arena();
   readonly #entries = new Map<Tensor, Computed>();
-  /** The buffers of results that all windows have copied. */
-  readonly #spare: Uint8Array[] = [];
+  readonly #buffers = new SpareBuffers(MAX_SPARE);
   #last: Promise<unknown> = Promise.resolve();
 
   /**
@@ -38,7 +38,7 @@ export class ComputedCache {
     let entry = this.#entries.get(tensor);
     if (entry === undefined) {
       const bytes = this.#last.then(async () => {
-        const result = this.#takeSpare(tensor.byteLength);
+        const result = this.#buffers.take(tensor.byteLength);
         await compute(result);
         return result;
       });
@@ -51,13 +51,7 @@ export class ComputedCache {
     const bytes = await entry.bytes;
     target.set(bytes.subarray(from, from + target.byteLength));
     entry.uncopied -= target.byteLength;
-    if (entry.uncopied <= 0 && this.#spare.length < MAX_SPARE) this.#spare.push(new Uint8Array(bytes.buffer));
-  }
-
-  #takeSpare(length: number): Uint8Array {
-    const at = this.#spare.findIndex(({ byteLength }) => byteLength >= length);
-    const bytes = at >= 0 ? this.#spare.splice(at, 1)[0]! : new Uint8Array(length);
-    return bytes.subarray(0, length);
+    if (entry.uncopied <= 0) this.#buffers.give(bytes);
   }
 }
 
