@@ -8,43 +8,16 @@
  *
  * Names match as a whole: `builtins.dict.get`, which protocol 4 resolves attribute by attribute, is not `builtins.dict`.
  */
+import { words } from "../../core/text.js";
 import type { PyGlobal } from "./objects.js";
-
-const DCP_METADATA = [
-  "BytesStorageMetadata",
-  "ChunkStorageMetadata",
-  "Metadata",
-  "MetadataIndex",
-  "StorageMeta",
-  "TensorProperties",
-  "TensorStorageMetadata",
-  "_MEM_FORMAT_ENCODING",
-];
 
 const NUMPY_ARRAYS = ["_reconstruct", "scalar"];
 
 const KNOWN: Record<string, readonly string[]> = {
-  builtins: [
-    "bool",
-    "bytearray",
-    "bytes",
-    "complex",
-    "dict",
-    "float",
-    "frozenset",
-    "int",
-    "list",
-    // Python 2 had this type, and protocol 2 still spells it so.
-    "long",
-    "object",
-    "range",
-    "set",
-    "slice",
-    "str",
-    "tuple",
-    "unicode",
-    "Ellipsis",
-  ],
+  // Python 2 had the types `long` and `unicode`, and protocol 2 still spells them so.
+  builtins:
+    words(`bool bytearray bytes complex dict float frozenset int list long object range set slice str tuple unicode
+    Ellipsis`),
   _codecs: ["encode"],
   collections: ["OrderedDict", "defaultdict", "Counter", "deque"],
   // This function makes an empty object of a class, which must be in this list too.
@@ -67,27 +40,18 @@ const KNOWN: Record<string, readonly string[]> = {
   "numpy.random._philox": ["Philox"],
   "numpy.random._sfc64": ["SFC64"],
   "numpy.random.bit_generator": ["SeedSequence", "__pyx_unpickle_SeedSequence"],
-  "torch._utils": [
-    "_rebuild_tensor",
-    "_rebuild_tensor_v2",
-    "_rebuild_tensor_v3",
-    "_rebuild_parameter",
-    "_rebuild_parameter_with_state",
-    "_rebuild_qtensor",
-    "_rebuild_sparse_tensor",
-    "_rebuild_sparse_csr_tensor",
-    "_rebuild_device_tensor_from_cpu_tensor",
-    "_rebuild_device_tensor_from_numpy",
-    "_rebuild_meta_tensor_no_storage",
-    "_rebuild_nested_tensor",
-    "_rebuild_wrapper_subclass",
-  ],
+  "torch._utils":
+    words(`_rebuild_tensor _rebuild_tensor_v2 _rebuild_tensor_v3 _rebuild_parameter _rebuild_parameter_with_state
+    _rebuild_qtensor _rebuild_sparse_tensor _rebuild_sparse_csr_tensor _rebuild_device_tensor_from_cpu_tensor
+    _rebuild_device_tensor_from_numpy _rebuild_meta_tensor_no_storage _rebuild_nested_tensor _rebuild_wrapper_subclass`),
   "torch._tensor": ["_rebuild_from_type", "_rebuild_from_type_v2"],
   "torch.nn.parameter": ["Parameter", "Buffer", "UninitializedParameter"],
   "torch.storage": ["UntypedStorage", "TypedStorage"],
   "torch.serialization": ["_get_layout"],
   "torch.torch_version": ["TorchVersion"],
-  "torch.distributed.checkpoint.metadata": DCP_METADATA,
+  "torch.distributed.checkpoint.metadata":
+    words(`BytesStorageMetadata ChunkStorageMetadata Metadata MetadataIndex StorageMeta
+    TensorProperties TensorStorageMetadata _MEM_FORMAT_ENCODING`),
   "torch.distributed.checkpoint.filesystem": ["_StorageInfo", "_StoragePrefix"],
   // This is the oldest spelling, that of torch 2.1.
   "torch.distributed._shard.sharded_tensor.metadata": ["MEM_FORMAT_ENCODING", "TensorProperties"],
@@ -101,16 +65,9 @@ const KNOWN: Record<string, readonly string[]> = {
   "omegaconf.dictconfig": ["DictConfig"],
   "omegaconf.listconfig": ["ListConfig"],
   "omegaconf.base": ["ContainerMetadata", "Metadata"],
-  "omegaconf.nodes": [
-    "AnyNode",
-    "BooleanNode",
-    "BytesNode",
-    "EnumNode",
-    "FloatNode",
-    "IntegerNode",
-    "PathNode",
-    "StringNode",
-  ],
+  "omegaconf.nodes": words(
+    "AnyNode BooleanNode BytesNode EnumNode FloatNode IntegerNode PathNode StringNode",
+  ),
   typing: ["Any", "Dict", "List", "Optional", "Union"],
 };
 

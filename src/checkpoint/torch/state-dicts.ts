@@ -4,7 +4,7 @@
  */
 import { firstNames, shorten, VistaError } from "../../core/errors.js";
 import { sum } from "../../core/sum.js";
-import { plural } from "../../core/text.js";
+import { plural, words } from "../../core/text.js";
 import { isModel, isRandomState, type OtherTensors, othersThan, type Place } from "./beside.js";
 import type { TorchFile } from "./file.js";
 import { PICKLE_LIMITS } from "./limits.js";
@@ -16,22 +16,10 @@ import { isTensorLike, TorchTensor } from "./values.js";
  * The usual keys of state dicts, from Lightning (`state_dict`), DeepSpeed (`module`), torch's tutorials (`model_state_dict`) and
  * many others.
  */
-const USUAL_KEYS = new Set([
-  "state_dict",
-  "model_state_dict",
-  "model_state",
-  "model_states",
-  "model_weights",
-  "model",
-  "module",
-  "net_state_dict",
-  "network_state_dict",
-  "net",
-  "network",
-  "weights",
-  "params",
-  "parameters",
-]);
+const USUAL_KEYS = new Set(
+  words(`state_dict model_state_dict model_state model_states model_weights model module net_state_dict network_state_dict net
+    network weights params parameters`),
+);
 
 /** The keys that hold the whole of what training saved, the state dict included. */
 const CONTAINERS = new Set(["checkpoint", "ckpt", "state", "trainer", "train_state", "training_state"]);
