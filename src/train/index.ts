@@ -38,13 +38,14 @@ export { loadRecipes } from "./launch/recipes.js";
 export { type JobStep, type SlurmScriptOptions, slurmScript } from "./launch/slurm.js";
 export type { PreflightOptions, PreflightReport } from "./preflight/preflight.js";
 export type { TrainFinding } from "./preflight/rules.js";
+export type { CheckpointStatus } from "./run/checkpoint-status.js";
 export type { RunCheckpoint } from "./run/checkpoints.js";
 export { finishRun, type Step } from "./run/finish.js";
 export type { LossPoint } from "./run/log.js";
 export { type PruneOptions, type PruneReport, pruneRun } from "./run/prune.js";
 export type { TrainingRate } from "./run/rate.js";
 export { type RunningTraining, runTraining, type TrainingOptions, type TrainingResult } from "./run/run.js";
-export { type CheckpointStatus, type RunStatus, runStatus, type StatusOptions } from "./run/status.js";
+export { type RunStatus, runStatus, type StatusOptions } from "./run/status.js";
 export type { FailureReport } from "./run/watch.js";
 
 /**

@@ -148,6 +148,8 @@ test.each<[from: string | RegExp, to: string, codes: string[], text: string]>([
     "target_height 16",
   ],
   ["target_height: 576", "target_height: ${oc.env:HEIGHT}", ["note config-value"], "not looked at"],
+  ["max_epochs: 100", "check_val_every_n_epoch: ${oc.env:N}", ["note config-value"], "not looked at"],
+  ["max_epochs: 100", "limit_train_batches: ${oc.env:N}", ["note config-value"], "not looked at"],
   ["subsets: [NuScenes]", 'subsets: ["${oc.env:SUBSET}"]', ["note config-value"], "not looked at"],
   // biome-ignore-end lint/suspicious/noTemplateCurlyInString: OmegaConf writes so
   ["batch_size: 1", "batch_size:\t1", ["error config-missing"], "a tab between words"],

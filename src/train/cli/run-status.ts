@@ -8,7 +8,8 @@ import { oneLine } from "../../core/errors.js";
 import { sum } from "../../core/sum.js";
 import { quote } from "../../core/text.js";
 import { drawChart } from "../run/chart.js";
-import { type CheckpointStatus, type RunStatus, runStatus } from "../run/status.js";
+import type { CheckpointStatus } from "../run/checkpoint-status.js";
+import { type RunStatus, runStatus } from "../run/status.js";
 import { readRecipes } from "./plan.js";
 import { asStarted } from "./started.js";
 

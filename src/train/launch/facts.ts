@@ -92,14 +92,59 @@ const STOPPING: readonly [key: string, stops: (value: unknown) => boolean, why: 
 ];
 
 export function trainingFacts(config: ConfigTree): TrainingFacts {
+  const reader = readerOf(config);
+  const { given, value, number, count, problems, unclear } = reader;
+  const subsets = value("data.params.subsets");
+  const probs = value("data.params.probs");
+  const params = getPath(config, "data.params");
+  for (const key of ["model.target", "data.target", "model.base_learning_rate"]) {
+    if (given(key) === undefined) problems.push(`${key} is not set`);
+  }
+  for (const [key, stops, why] of STOPPING) {
+    const found = value(key) ?? undefined;
+    if (found !== undefined && stops(found)) problems.push(`${key} is ${textOf(found)}: ${why}`);
+  }
+  return {
+    // They are compared with the subsets, where those are known.
+    probs: Array.isArray(probs) && Array.isArray(subsets) ? probs.map(numberOf) : undefined,
+    countProblems: [
+      ...(given("data.target") === SAMPLER ? samplerProblems(reader) : []),
+      ...(isRecord(params) ? countProblems(params) : []),
+    ],
+    numFrames: number("data.params.num_frames"),
+    subsets: Array.isArray(subsets) ? subsets.map(textOf) : [],
+    noSubsets: noList(subsets),
+    height: number("data.params.target_height"),
+    width: number("data.params.target_width"),
+    strategy: value("lightning.trainer.strategy"),
+    batchSize: number("data.params.batch_size") ?? 1,
+    samplesPerEpoch: number("data.params.samples_per_epoch"),
+    limitBatches: limitOf(value("lightning.trainer.limit_train_batches")),
+    accumulate: count("lightning.trainer.accumulate_grad_batches") ?? 1,
+    maxSteps: limited(count("lightning.trainer.max_steps")),
+    maxEpochs: limited(count("lightning.trainer.max_epochs")),
+    ...savingFacts(reader),
+    adaptersOnly: given("model.params.train_peft_adapters") === true,
+    modelChannels: number("model.params.network_config.params.model_channels"),
+    unclear,
+    problems,
+  };
+}
+
+type Reader = ReturnType<typeof readerOf>;
+
+/** Returns the ways to read settings of a config, and the lists of what is unclear and wrong of those that were read. */
+function readerOf(config: ConfigTree) {
   const unclear: string[] = [];
   const problems: string[] = [];
-  const given = (key: string): unknown => getPath(config, key) ?? undefined;
+  const raw = (key: string): unknown => getPath(config, key);
+  const given = (key: string): unknown => raw(key) ?? undefined;
   const value = (key: string): unknown => {
-    const found = resolved(config, getPath(config, key));
+    const found = resolved(config, raw(key));
     const parts = Array.isArray(found) ? found : [found];
     if (!parts.some((part) => typeof part === "string" && part.includes("${"))) return found;
-    unclear.push(`${key} is ${textOf(found)}`);
+    const text = `${key} is ${textOf(found)}`;
+    if (!unclear.includes(text)) unclear.push(text);
     return undefined;
   };
   const isUnclear = (key: string): boolean => unclear.some((text) => text.startsWith(`${key} is `));
@@ -115,67 +160,35 @@ export function trainingFacts(config: ConfigTree): TrainingFacts {
     }
     return isCount ? found : undefined;
   };
-  const subsets = value("data.params.subsets");
-  const probs = value("data.params.probs");
-  const params = getPath(config, "data.params");
-  const saveLast = getPath(config, `${CHECKPOINTS}.save_last`);
-  for (const key of ["model.target", "data.target", "model.base_learning_rate"]) {
-    if (given(key) === undefined) problems.push(`${key} is not set`);
-  }
-  const isSampler = given("data.target") === SAMPLER;
-  const needed = isSampler ? SAMPLER_NEEDS.map((key) => `data.params.${key}`) : [];
-  const workers = isSampler ? workerProblems(isRecord(params) ? params : {}) : [];
-  for (const [key, stops, why] of STOPPING) {
-    const found = value(key);
-    if ((found ?? undefined) !== undefined && stops(found))
-      problems.push(`${key} is ${textOf(found)}: ${why}`);
-  }
+  return { raw, given, value, isUnclear, number, count, unclear, problems };
+}
+
+/** Finds out when Lightning saves a checkpoint, and which of them it keeps. */
+function savingFacts({ raw, given, number, isUnclear, count, problems }: Reader) {
   const everyEpochs = count("lightning.modelcheckpoint.params.every_n_epochs");
   const everySteps = count("lightning.modelcheckpoint.params.every_n_train_steps");
-  const ends = getPath(config, `${CHECKPOINTS}.save_on_train_epoch_end`) ?? undefined;
-  const validates = "lightning.trainer.check_val_every_n_epoch";
-  const savesAtEpochEnd =
-    typeof ends === "boolean" ? ends : getPath(config, validates) === undefined || number(validates) === 1;
+  const [ends, validates] = [
+    `${CHECKPOINTS}.save_on_train_epoch_end`,
+    "lightning.trainer.check_val_every_n_epoch",
+  ] as const;
+  const validatesEvery = number(validates) === 1 || raw(validates) === undefined || isUnclear(validates);
+  const savesAtEpochEnd = typeof raw(ends) === "boolean" ? raw(ends) === true : validatesEvery;
   if (!savesAtEpochEnd && !everySteps) {
-    const why = ends === false ? `${CHECKPOINTS}.save_on_train_epoch_end` : validates;
+    const why = raw(ends) === false ? ends : validates;
     problems.push(
-      `${why} is ${textOf(getPath(config, why))}: Lightning then saves after a validation, of which Vista has none, so there would be no checkpoint`,
+      `${why} is ${textOf(raw(why))}: Lightning then saves after a validation, of which Vista has none, so there would be no checkpoint`,
     );
   }
   // Lightning saves `last` when an epoch ends whatever these two say, and nothing beside it where they are off.
   const isOff = (everyEpochs === 0 && !everySteps) || (everySteps === 0 && everyEpochs === undefined);
+  const saveLast = raw(`${CHECKPOINTS}.save_last`);
   return {
-    // They are compared with the subsets, where those are known.
-    probs: Array.isArray(probs) && Array.isArray(subsets) ? probs.map(numberOf) : undefined,
-    countProblems: [
-      ...needed
-        .filter((key) => given(key) === undefined)
-        .map((key) => `${key} is not set, and the data set is not made without it`),
-      ...(isRecord(params) ? countProblems(params) : []),
-      ...workers,
-    ],
-    numFrames: number("data.params.num_frames"),
-    subsets: Array.isArray(subsets) ? subsets.map(textOf) : [],
-    noSubsets: noList(subsets),
-    height: number("data.params.target_height"),
-    width: number("data.params.target_width"),
-    strategy: value("lightning.trainer.strategy"),
-    batchSize: number("data.params.batch_size") ?? 1,
-    samplesPerEpoch: number("data.params.samples_per_epoch"),
-    limitBatches: limitOf(value("lightning.trainer.limit_train_batches")),
-    accumulate: count("lightning.trainer.accumulate_grad_batches") ?? 1,
-    maxSteps: limited(count("lightning.trainer.max_steps")),
-    maxEpochs: limited(count("lightning.trainer.max_epochs")),
     everyEpochs,
     everySteps,
     savesAtEpochEnd,
     saveTopK: isOff ? 0 : count("lightning.modelcheckpoint.params.save_top_k"),
     monitored: given(`${CHECKPOINTS}.monitor`) !== undefined,
-    saveLast: saveLast === undefined || (saveLast !== null && saveLast !== false),
-    adaptersOnly: getPath(config, "model.params.train_peft_adapters") === true,
-    modelChannels: number("model.params.network_config.params.model_channels"),
-    unclear,
-    problems,
+    saveLast: saveLast !== null && saveLast !== false,
   };
 }
 
@@ -198,23 +211,26 @@ function limited(count: number | undefined): number | undefined {
 }
 
 /**
- * Returns what is wrong with the workers of the loader. Vista's Sampler passes a `prefetch_factor` to torch in any case, and torch
- * refuses it without workers: its own default, 0, stops the training.
+ * Returns what is wrong with the parameters of Vista's Sampler. It passes a `prefetch_factor` to torch in any case, which torch refuses
+ * without workers: the default of `num_workers`, 0, stops the training.
  */
-function workerProblems(params: Readonly<Record<string, unknown>>): string[] {
-  const problems: string[] = [];
-  for (const [key, unset] of [
+function samplerProblems({ raw, given }: Reader): string[] {
+  const problems = SAMPLER_NEEDS.map((key) => `data.params.${key}`)
+    .filter((key) => given(key) === undefined)
+    .map((key) => `${key} is not set, and the data set is not made without it`);
+  for (const [name, unset] of [
     ["num_workers", 0],
     ["prefetch_factor", 2],
   ] as const) {
-    // `null` for the workers is no number either; for the factor it leaves the choice to torch.
-    const value = key === "num_workers" ? params[key] : (params[key] ?? undefined);
+    const key = `data.params.${name}`;
+    // `null` is no number of workers either; for the factor it leaves the choice to torch.
+    const value = name === "num_workers" ? raw(key) : given(key);
     const found = value === undefined ? unset : value;
     if (typeof found === "string" && found.includes("${")) continue;
     if (Number.isSafeInteger(found) && Number(found) >= 1) continue;
     const shown = value === undefined ? "not set" : JSON.stringify(value);
     problems.push(
-      `data.params.${key} is ${shown}, not a whole number from 1 on, without which torch refuses Vista's loader`,
+      `${key} is ${shown}, not a whole number from 1 on, without which torch refuses Vista's loader`,
     );
   }
   return problems;

@@ -1,30 +1,15 @@
 /** The status of a training as its run folder tells it: the CSV log, the checkpoints, and what can be gone on with. */
-import { existsSync } from "node:fs";
-import { lstat, stat } from "node:fs/promises";
+import { stat } from "node:fs/promises";
 import { asUndefined, cannot, isVistaError, throwIfAborted, VistaError } from "../../core/errors.js";
-import { namesIn } from "../../core/io/regular.js";
 import type { RunOptions } from "../../core/progress.js";
-import type { FolderFacts } from "../checkpoint-tools.js";
 import { BUILT_IN_RECIPES, type Recipe } from "../launch/built-in-recipes.js";
 import { readConfigs } from "../launch/config.js";
 import { needsFolders, type TrainingFacts, trainingFacts } from "../launch/facts.js";
-import { lastCheckpoint, listCheckpoints, type RunCheckpoint } from "./checkpoints.js";
+import { type CheckpointStatus, lastChoice, lookAt, SINGLE } from "./checkpoint-status.js";
+import { listCheckpoints, type RunCheckpoint } from "./checkpoints.js";
 import { type LossPoint, readLog } from "./log.js";
 import { measureRate, type TrainingRate } from "./rate.js";
 import { recipeOfRun, savedConfigs } from "./runs.js";
-
-/** A checkpoint of a run, and whether a training can go on with it. */
-export interface CheckpointStatus extends Omit<RunCheckpoint, "kind" | "modified">, FolderFacts {
-  /** The time of its newest file, ISO 8601 in UTC. */
-  modified: string;
-  /**
-   * Whether it is whole: false where files are missing, cut off or contradict one another, undefined for a single file, which is
-   * not looked into, and for a kind of checkpoint that cannot be read here.
-   */
-  whole: boolean | undefined;
-  /** The reason why it is not whole, or could not be read. */
-  problem?: string;
-}
 
 /** The status of a run: how far it came, and what can be resumed. */
 export interface RunStatus {
@@ -108,42 +93,6 @@ export async function runStatus(run: string, options: StatusOptions = {}): Promi
   };
 }
 
-/** What is said of a file, such as a merged one, where a strategy of DeepSpeed would go on with it. */
-export const SINGLE = "a single file, and DeepSpeed goes on from folders";
-const DANGLING = "a link that leads nowhere";
-
-/** Looks at a checkpoint: at a folder's shards by their pickles, at a file only by its size. */
-export async function lookAt(
-  checkpoint: RunCheckpoint,
-  options: Pick<RunOptions, "signal"> = {},
-): Promise<CheckpointStatus> {
-  const { name, path, kind, bytes, modified } = checkpoint;
-  const unknown = { whole: undefined, ranks: undefined, steps: undefined };
-  const status: CheckpointStatus = { name, path, bytes, modified: modified.toISOString(), ...unknown };
-  const notWhole = (problem: string): CheckpointStatus => ({ ...status, whole: false, problem });
-  if (kind === "file") {
-    if (bytes > 0) return status;
-    return notWhole((await isLink(path)) ? DANGLING : "the file is empty");
-  }
-  try {
-    const { readFolder } = await import("../checkpoint-tools.js");
-    const facts = await readFolder(path, options);
-    const names = await namesIn(path);
-    if (names.some((name) => name === "latest" || name === "latest_universal"))
-      return { ...status, whole: true, ...facts };
-    return { ...notWhole("no file `latest` in it, without which DeepSpeed loads nothing"), ...facts };
-  } catch (error) {
-    if (!isVistaError(error) || error.code === "ABORTED") throw error;
-    // What cannot be read here may be whole all the same.
-    return error.code === "UNSUPPORTED" ? { ...status, problem: error.message } : notWhole(error.message);
-  }
-}
-
-/** Tells whether a path that was found to have no bytes is a link, and so one that leads to nothing. */
-async function isLink(path: string): Promise<boolean> {
-  return (await lstat(path)).isSymbolicLink() && !existsSync(path);
-}
-
 /** Reads the configs that a run has saved; a text says why train.py cannot. */
 async function savedFacts(run: string): Promise<TrainingFacts | string> {
   try {
@@ -156,55 +105,26 @@ async function savedFacts(run: string): Promise<TrainingFacts | string> {
   }
 }
 
-/**
- * Looks at what `train.py --resume RUN` chooses from.
- *
- * @param look  gives the status of a checkpoint
- * @returns the one that it takes; the problem that stops it on the way; the doubt whether another one is not meant
- */
-export async function lastChoice(
-  found: readonly RunCheckpoint[],
-  look: (checkpoint: RunCheckpoint) => CheckpointStatus | Promise<CheckpointStatus>,
-): Promise<{ taken?: RunCheckpoint | undefined; problem?: string; doubt?: string }> {
-  const taken = await lastCheckpoint(found);
-  const others = found.filter(({ name }) => name.startsWith("last") && name !== taken?.name);
-  if (taken === undefined || others.length === 0) return { taken };
-  const looked: CheckpointStatus[] = [];
-  for (const other of others) looked.push(await look(other));
-  const broken = looked.find(({ problem }) => problem === DANGLING);
-  if (broken !== undefined)
-    return {
-      taken,
-      problem: `${broken.name} is ${DANGLING}, at which train.py stops when it compares times`,
-    };
-  const { steps = Number.POSITIVE_INFINITY } = await look(taken);
-  const further = looked.find((other) => other.steps !== undefined && other.steps > steps);
-  if (further === undefined) return { taken };
-  return {
-    taken,
-    doubt: `${further.name} is further, by ${further.steps} steps to ${steps} of ${taken.name}`,
-  };
-}
-
 async function resumable(
   run: string,
   found: readonly RunCheckpoint[],
   statuses: readonly CheckpointStatus[],
 ): Promise<Pick<RunStatus, "resume" | "resumeNote">> {
-  const status = (name: string | undefined) => statuses.find((one) => one.name === name)!;
+  const status = (name: string) => statuses.find((one) => one.name === name)!;
   const { taken, problem, doubt } = await lastChoice(found, ({ name }) => status(name));
   const saved = await savedFacts(run);
   const isSingle = ({ kind }: RunCheckpoint) =>
     kind === "file" && typeof saved !== "string" && needsFolders(saved);
   const fits = (one: RunCheckpoint) => status(one.name).whole !== false && !isSingle(one);
   const isTaken = taken !== undefined && fits(taken);
-  const configs = problem ?? (isTaken && typeof saved === "string" ? saved : undefined);
-  if (isTaken && configs === undefined) {
+  // train.py stops on the way to a checkpoint that is fit.
+  const stop = problem ?? (isTaken && typeof saved === "string" ? saved : undefined);
+  if (isTaken && stop === undefined) {
     return { resume: run, resumeNote: doubt && `it takes ${taken.name} by its time; ${doubt}` };
   }
   const other = isTaken ? taken : found.findLast((one) => fits(one) && one.name !== taken?.name);
   const reason =
-    configs ??
+    stop ??
     (taken === undefined
       ? "there is no last*.ckpt"
       : `${taken.name}, which train.py would take, is ${status(taken.name).whole === false ? "not whole" : SINGLE}`);

@@ -13,8 +13,10 @@ const OPEN_SECTIONS = ["lightning.callbacks", "lightning.logger", "lightning.str
 /** A section of a config whose keys are known. */
 interface Section {
   keys: readonly string[];
-  /** Where they are parameters of a class: the key of the config that may name another one, and the name that has these. */
-  of?: readonly [key?: string, name?: string];
+  /** Whether they are parameters of a class, and not keys that train.py reads. */
+  ofClass?: boolean;
+  /** The key of the config that may name another class, and the name there of the one with these parameters. */
+  target?: readonly [key: string, name: string | undefined];
 }
 
 /** The sections by their keys. Parameters are those of Vista's own classes and of Lightning 2.0.1; a config need not have all. */
@@ -25,16 +27,18 @@ const SECTIONS: ReadonlyMap<string, Section> = new Map<string, Section>(
     data: { keys: ["target", "params"] },
     lightning: { keys: ["trainer", "modelcheckpoint", "callbacks", "logger", "strategy"] },
     "lightning.modelcheckpoint": { keys: ["target", "params"] },
-    "lightning.trainer": { of: [], keys: TRAINER_PARAMETERS },
+    "lightning.trainer": { ofClass: true, keys: TRAINER_PARAMETERS },
     "data.params": {
-      of: ["data.target", SAMPLER],
+      ofClass: true,
+      target: ["data.target", SAMPLER],
       keys: words(`
         batch_size num_workers prefetch_factor shuffle subsets probs samples_per_epoch target_height
         target_width num_frames
       `),
     },
     "model.params": {
-      of: ["model.target", "vwm.models.diffusion.DiffusionEngine"],
+      ofClass: true,
+      target: ["model.target", "vwm.models.diffusion.DiffusionEngine"],
       keys: words(`
         network_config denoiser_config first_stage_config conditioner_config sampler_config optimizer_config
         scheduler_config loss_fn_config network_wrapper ckpt_path use_ema ema_decay_rate scale_factor
@@ -44,7 +48,8 @@ const SECTIONS: ReadonlyMap<string, Section> = new Map<string, Section>(
       `),
     },
     "lightning.modelcheckpoint.params": {
-      of: ["lightning.modelcheckpoint.target"],
+      ofClass: true,
+      target: ["lightning.modelcheckpoint.target", undefined],
       keys: words(`
         dirpath filename monitor verbose save_last save_top_k save_weights_only mode auto_insert_metric_name
         every_n_train_steps train_time_interval every_n_epochs save_on_train_epoch_end
@@ -55,9 +60,9 @@ const SECTIONS: ReadonlyMap<string, Section> = new Map<string, Section>(
 
 /** Looks for keys of the config files that nothing reads, or that the class which they are for does not take. */
 export function* unknownKeys(config: Record<string, unknown>): Generator<TrainFinding> {
-  for (const [section, { keys: known, of }] of SECTIONS) {
+  for (const [section, { keys: known, ofClass, target }] of SECTIONS) {
     const own = section === "" ? config : getPath(config, section);
-    if (!isRecord(own) || (of?.[0] !== undefined && getPath(config, of[0]) !== of[1])) continue;
+    if (!isRecord(own) || (target && getPath(config, target[0]) !== target[1])) continue;
     for (const key of Object.keys(own).filter((name) => !known.includes(name))) {
       const path = section === "" ? key : `${section}.${key}`;
       const close = suggest(
@@ -66,7 +71,7 @@ export function* unknownKeys(config: Record<string, unknown>): Generator<TrainFi
       );
       const fix = close === undefined ? undefined : `Did you mean ${path.slice(0, -key.length)}${close}?`;
       const severity = close === undefined ? "warning" : "error";
-      const what = `the config has the key ${path}, which ${of === undefined ? "train.py does not read" : "is no parameter of its class"}`;
+      const what = `the config has the key ${path}, which ${ofClass ? "is no parameter of its class" : "train.py does not read"}`;
       yield finding("unknown-key", what, { severity, fix });
     }
   }
