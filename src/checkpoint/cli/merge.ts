@@ -1,8 +1,10 @@
 /** Declares `vista-ckpt merge` with its options. The code that does the work is loaded when it runs. */
 import type { Command } from "commander";
-import { type CommandContext, later } from "../../core/cli/program.js";
-import { addCommonOptions } from "./common.js";
+import type { CommandContext } from "../../core/cli/program.js";
+import { lookAt } from "../../core/io/places.js";
+import { addCommonOptions, oneOutput } from "./common.js";
 import { addOutputFileOptions } from "./output-options.js";
+import type { MergeOptions } from "./run-merge.js";
 
 const HELP = `
 Examples:
@@ -33,5 +35,11 @@ export function mergeCommand(parent: Command, context: CommandContext): void {
   addOutputFileOptions(command);
   addCommonOptions(command)
     .addHelpText("after", HELP)
-    .action(later(async () => (await import("./run-merge.js")).merge, context));
+    .action(async (folder: string, output: string | undefined, options: MergeOptions) => {
+      const target = oneOutput(output, options.output);
+      // Before the readers are loaded: a path that is not there needs none.
+      const { isFile } = await lookAt(folder);
+      const { merge } = await import("./run-merge.js");
+      await merge(folder, isFile, target, options, context);
+    });
 }

@@ -5,20 +5,20 @@ import { formatCount, plural } from "../../core/cli/format.js";
 import { printLines, printResult } from "../../core/cli/print.js";
 import type { CommandContext } from "../../core/cli/program.js";
 import { VistaError } from "../../core/errors.js";
-import { isFile, isRemote } from "../../core/io/places.js";
+import { isRemote } from "../../core/io/places.js";
 import type { Checkpoint } from "../checkpoint.js";
 import { openCheckpoint } from "../open.js";
 import type { StateDict } from "../tensor/tensor.js";
 import { findCheckpoint } from "../zero/layout.js";
 import type { ZeroInfo } from "../zero/plan.js";
 import { startAhead } from "./ahead.js";
-import { type CommonOptions, oneOutput } from "./common.js";
+import type { CommonOptions } from "./common.js";
 import type { OutputFileOptions } from "./output-options.js";
 import { checkExtension, inDType, outputJson, outputLines, type Result, saveOutput } from "./run-output.js";
 import { countsText, groupText, namesLine, pairTexts, printWarnings, sourceLine } from "./texts.js";
 import "./late-optimising.js";
 
-interface MergeOptions extends CommonOptions, OutputFileOptions {
+export interface MergeOptions extends CommonOptions, OutputFileOptions {
   tag?: string;
   key?: string;
   excludeFrozen?: boolean;
@@ -27,14 +27,14 @@ interface MergeOptions extends CommonOptions, OutputFileOptions {
 
 export async function merge(
   folder: string,
+  isFile: boolean,
   output: string | undefined,
   options: MergeOptions,
   context: CommandContext,
 ): Promise<void> {
   const started = Date.now();
-  const chosen = oneOutput(output, options.output);
   // The input must be a folder: for a file, the ZeRO reader says what to give instead.
-  if (await isFile(folder)) await findCheckpoint(folder, options.tag);
+  if (isFile) await findCheckpoint(folder, options.tag);
   const { tag, key, excludeFrozen = false, recover, verify } = options;
   const reading = { tag, key, excludeFrozen, recover, verify, signal: context.signal };
   const checkpoint = await openCheckpoint(folder, reading);
@@ -50,7 +50,7 @@ export async function merge(
       });
     }
     const state = inDType(checkpoint.state, options);
-    const target = chosen ?? defaultOutput(zero?.folder ?? folder);
+    const target = output ?? defaultOutput(zero?.folder ?? folder);
     checkExtension(target, ["torch", "safetensors"]);
     if (!options.quiet) {
       if (zero?.foundBelow) printLines([`vista-ckpt: found one checkpoint: ${zero.folder}`], process.stderr);
