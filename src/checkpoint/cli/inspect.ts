@@ -1,8 +1,12 @@
 /** Declares `vista-ckpt inspect` with its options. The code that does the work is loaded when it runs. */
 import type { Command } from "commander";
+import { expandInputs } from "../../core/cli/inputs.js";
 import { JSON_OBJECT, QUIET, wholeNumber } from "../../core/cli/options.js";
-import { type CommandContext, later } from "../../core/cli/program.js";
+import type { CommandContext } from "../../core/cli/program.js";
+import { VistaError } from "../../core/errors.js";
+import { isRemote, lookAt } from "../../core/io/places.js";
 import { KEY_HELP } from "./common.js";
+import type { InspectCommandOptions } from "./run-inspect.js";
 
 const HELP = `
 Examples:
@@ -33,5 +37,31 @@ export function inspectCommand(parent: Command, context: CommandContext): void {
     .option(...JSON_OBJECT)
     .option(...QUIET)
     .addHelpText("after", HELP)
-    .action(later(async () => (await import("./run-inspect.js")).inspect, context));
+    .action(async (inputs: string[], options: InspectCommandOptions) => {
+      const paths = await expandInputs(inputs);
+      checkShown(paths.length, options);
+      const alone = inputs.length === 1 && paths.length === 1;
+      // Before the readers are loaded: a path that is not there needs none.
+      if (alone && !isRemote(paths[0]!)) await lookAt(paths[0]!);
+      const { inspect } = await import("./run-inspect.js");
+      await inspect(paths, alone, options, context);
+    });
+}
+
+/** Checks the options that say what is shown of one input. @throws VistaError `USAGE` */
+function checkShown(count: number, { tensor, tensors, depth }: InspectCommandOptions): void {
+  const refuse = (what: string, hint: string) => {
+    throw new VistaError("USAGE", what, { hint });
+  };
+  if (tensor !== undefined) {
+    if (count > 1) refuse(`--tensor looks at one input, there are ${count}`, "Name one of them.");
+    if (tensors || depth !== undefined)
+      refuse("--tensor shows one tensor", "Leave --tensors and --depth out.");
+    return;
+  }
+  const shape = tensors ? "--tensors" : depth === undefined ? undefined : "--depth";
+  if (shape !== undefined && count > 1)
+    refuse(`${shape} is about one input, there are ${count}`, "Name one of them; several get a line each.");
+  if (tensors && depth !== undefined)
+    refuse("--tensors shows no tree, which --depth is about", "Leave one of the two out.");
 }

@@ -12,23 +12,13 @@ import { printWarnings } from "./texts.js";
 
 const BAR = 40;
 
-/**
- * Describes the values of one tensor of one input.
- * @throws VistaError `USAGE` for more than one input, `NOT_FOUND` for a name that it does not have
- */
+/** Describes the values of one tensor. @throws VistaError `NOT_FOUND` for a name that the input does not have */
 export async function inspectTensor(
-  paths: readonly string[],
+  path: string,
   name: string,
-  options: PrintOptions & { tag?: string; key?: string; tensors?: boolean; depth?: number },
+  options: PrintOptions & { tag?: string; key?: string },
   context: CommandContext,
 ): Promise<void> {
-  const [path, ...others] = paths as [string, ...string[]];
-  if (others.length > 0)
-    throw new VistaError("USAGE", `--tensor looks at one input, there are ${paths.length}`, {
-      hint: "Name one of them.",
-    });
-  if (options.tensors || options.depth !== undefined)
-    throw new VistaError("USAGE", "--tensor shows one tensor", { hint: "Leave --tensors and --depth out." });
   const { tag, key } = options;
   const checkpoint = await openCheckpoint(path, { tag, key, signal: context.signal });
   try {

@@ -1,11 +1,11 @@
 /** Runs `vista-ckpt inspect`, which shows what a checkpoint is and what is in it. */
 
 import { formatBytes, formatCount, plural } from "../../core/cli/format.js";
-import { errorJson, expandInputs, forEachInput } from "../../core/cli/inputs.js";
+import { errorJson, forEachInput } from "../../core/cli/inputs.js";
 import type { PrintOptions } from "../../core/cli/options.js";
 import { printJson, printLines, printResult } from "../../core/cli/print.js";
 import { type CommandContext, EXIT } from "../../core/cli/program.js";
-import { firstNames, shorten, VistaError } from "../../core/errors.js";
+import { firstNames, shorten } from "../../core/errors.js";
 import { sum } from "../../core/sum.js";
 import { type Inspection, inspectCheckpoint } from "../inspect.js";
 import type { OptimizerGroupSummary, OptimizerSummary } from "../zero/optimizer-summary.js";
@@ -13,7 +13,7 @@ import { inspectTensor } from "./run-inspect-tensor.js";
 import { groupText, pairTexts, printUnknown, printWarnings } from "./texts.js";
 import { describeTensor, foldedTreeLines, treeLines } from "./tree.js";
 
-interface InspectCommandOptions extends PrintOptions {
+export interface InspectCommandOptions extends PrintOptions {
   tag?: string;
   key?: string;
   tensors?: boolean;
@@ -35,33 +35,25 @@ const KINDS: Record<Inspection["kind"], string> = {
   dcp: "distributed checkpoint of torch (DCP)",
 };
 
+/** Shows what is at the paths. @param alone  whether there is one input, which is shown whole; else each gets a line */
 export async function inspect(
-  inputs: readonly string[],
+  paths: readonly string[],
+  alone: boolean,
   options: InspectCommandOptions,
   context: CommandContext,
 ): Promise<void> {
   const { tag, key } = options;
   const look = async (path: string) => {
     const inspection = await inspectCheckpoint(path, { tag, key, signal: context.signal });
-    const prefix = inputs.length === 1 ? "" : `${path}: `;
+    const prefix = alone ? "" : `${path}: `;
     if (!options.quiet) {
       printWarnings(inspection.warnings, [], prefix);
       printUnknown(inspection.globals.unknown, prefix);
     }
     return inspection;
   };
-  const paths = await expandInputs(inputs);
-  if (options.tensor !== undefined) return inspectTensor(paths, options.tensor, options, context);
-  const shape = options.tensors ? "--tensors" : options.depth === undefined ? undefined : "--depth";
-  if (shape !== undefined && paths.length > 1)
-    throw new VistaError("USAGE", `${shape} is about one input, there are ${paths.length}`, {
-      hint: "Name one of them; several get a line each.",
-    });
-  if (options.tensors && options.depth !== undefined)
-    throw new VistaError("USAGE", "--tensors shows no tree, which --depth is about", {
-      hint: "Leave one of the two out.",
-    });
-  if (inputs.length === 1 && paths.length === 1) {
+  if (options.tensor !== undefined) return inspectTensor(paths[0]!, options.tensor, options, context);
+  if (alone) {
     const inspection = await look(paths[0]!);
     printResult(options, { command: "inspect", ...inspection }, show(inspection, options));
     return;

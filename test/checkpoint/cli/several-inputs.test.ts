@@ -4,6 +4,7 @@ import { join } from "node:path";
 import { expect, it } from "vitest";
 import { runCli } from "../../helpers/cli.js";
 import { temporaryFolder } from "../../helpers/state.js";
+import { FakeTensor, writeFakeCheckpoint } from "../../helpers/torch-file.js";
 
 const FIXTURES = join(import.meta.dirname, "../../../fixtures");
 
@@ -43,6 +44,22 @@ it("inspect says what each input is, in a line", async () => {
   expect(stdout).toMatch(/^a\/b\/one\.pt: torch file, 3\.34 kB, \d+ tensors, \d+ elements, .* of F32/);
   expect(stdout).toMatch(/\na\/two\.safetensors: safetensors file, 248 B, 3 tensors/);
   expect(stdout.trim().split("\n")).toHaveLength(2);
+});
+
+it("inspect says of which of a pattern's inputs a warning is", async () => {
+  const cwd = temporaryFolder();
+  for (const name of ["a.ckpt", "b.ckpt"])
+    writeFakeCheckpoint(join(cwd, name), {
+      stage: 2,
+      partitions: [[new FakeTensor([1, 2])]],
+      paramShapes: [{ w: [2] }],
+      buffers: ["mean"],
+    });
+  const { code, stderr } = await runCli("vista-ckpt", ["inspect", "*.ckpt"], { cwd });
+  expect(code).toBe(0);
+  const absent = (name: string) =>
+    stderr.includes(`vista-ckpt: warning: ${name}: 1 buffer listed in buffer_names and not in`);
+  expect(["a.ckpt", "b.ckpt"].map(absent)).toEqual([true, true]);
 });
 
 it("--json of several inputs is one object with each of them, errors too", async () => {
