@@ -41,7 +41,8 @@ interface Group {
 /** The findings of one file. As a place, it is that of the record that is looked at. */
 export class Issues implements Place {
   readonly #single: Finding[] = [];
-  readonly #kept = new Map<AnnotationRule, Place & { kept: number; more: number }>();
+  /** The number of single findings of each rule, and the records that none was kept of. */
+  readonly #kept = new Map<AnnotationRule, { kept: number; more: RecordCount }>();
   readonly #groups = new Map<AnnotationRule, Map<string, Group>>();
 
   index = NO_INDEX;
@@ -80,10 +81,9 @@ export class Issues implements Place {
 
   /** Notes that something is wrong with the record that is looked at. */
   record(rule: AnnotationRule, message: string): void {
-    const { index, offset } = this;
-    const state = remember(this.#kept, rule, () => ({ kept: 0, more: 0, index, offset }));
+    const state = remember(this.#kept, rule, () => ({ kept: 0, more: new RecordCount() }));
     if (state.kept === KEEP) {
-      if (state.more++ === 0) Object.assign(state, { index, offset });
+      state.more.add(this);
       return;
     }
     state.kept++;
@@ -114,10 +114,10 @@ export class Issues implements Place {
   /** Returns all findings, in the order of their (first) records in the file. */
   findings(): Finding[] {
     const all = [...this.#single];
-    for (const [rule, { more, ...first }] of this.#kept) {
-      if (more === 0) continue;
-      const message = `${more} more records have a fault of this kind`;
-      all.push(finding(rule, this.path, message, { ...place(first), count: more }));
+    for (const [rule, { more }] of this.#kept) {
+      if (more.count === 0) continue;
+      const message = `${more.count} more records have a fault of this kind`;
+      all.push(finding(rule, this.path, message, { ...place(more), count: more.count }));
     }
     for (const [rule, groups] of this.#groups) {
       for (const { found, verb, what } of groups.values()) {

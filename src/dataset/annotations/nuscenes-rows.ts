@@ -172,8 +172,8 @@ export class NuScenesRows implements RowSink {
    * The number of unusable records that are never loaded, because of their frames; other faults spoil one action mode of four.
    */
   lost = 0;
-  readonly #with = new Map<Action, number>();
-  readonly #without = new Map<Action, RecordCount>();
+  /** The number of records to which the loader gives an action, and those from which it leaves the action out. */
+  readonly #actions = new Map<Action, { given: number; without: RecordCount }>();
   /** The numbers of records whose speeds fit their trajectories, and the others, with what the first of these has. */
   readonly #speeds = { fit: 0, off: new RecordCount(), first: "" };
   /** The records on which {@link stopsDataset} is true. */
@@ -204,7 +204,7 @@ export class NuScenesRows implements RowSink {
     const wrong = faults.filter(({ loader }) => loader !== "trains");
     this.broken = wrong[0]?.rule;
     const record = value as NuScenesRecord;
-    if (wrong.length === 0) this.#actions(record);
+    if (wrong.length === 0) this.#checkActions(record);
     const isLost =
       wrong.some(({ key }) => key === undefined || key === "frames") || !this.#framesAreUsable(record);
     if (isLost) this.lost++;
@@ -229,24 +229,23 @@ export class NuScenesRows implements RowSink {
       const message = `${records(off.count, "have")} speeds that do not fit the trajectory, ${records(fit, "have")} some that do: the first has ${first}`;
       this.issues.record("speed-unit", message);
     }
-    for (const [action, { count, index, offset }] of this.#without) {
-      const filled = this.#with.get(action);
-      if (filled === undefined) continue;
-      this.issues.at(index, offset);
+    for (const [action, { given, without }] of this.#actions) {
+      if (given === 0 || without.count === 0) continue;
+      this.issues.at(without.index, without.offset);
       this.issues.record(
         "mixed-actions",
-        `${records(count, "have")} no ${action}, ${records(filled, "have")} one: a batch of both ends Vista with KeyError '${action}' in the collate step (batch sizes above 1)`,
+        `${records(without.count, "have")} no ${action}, ${records(given, "have")} one: a batch of both ends Vista with KeyError '${action}' in the collate step (batch sizes above 1)`,
       );
     }
   }
 
-  /** Counts the records to which the loader gives an action, and those from which it leaves the action out. */
-  #tally(action: Action, given: boolean): void {
-    if (given) this.#with.set(action, (this.#with.get(action) ?? 0) + 1);
-    else remember(this.#without, action, () => new RecordCount()).add(this.issues);
+  #tally(action: Action, isGiven: boolean): void {
+    const tally = remember(this.#actions, action, () => ({ given: 0, without: new RecordCount() }));
+    if (isGiven) tally.given++;
+    else tally.without.add(this.issues);
   }
 
-  #actions(record: NuScenesRecord): void {
+  #checkActions(record: NuScenesRecord): void {
     const { traj, speed, angle, z, goal } = record;
     const [x, y] = traj as [number, number];
     const isFar = traj.some((metres) => Math.abs(metres) > TRAJECTORY.end);
@@ -310,19 +309,20 @@ export class NuScenesRows implements RowSink {
   /** Checks that the frames of one clip are of one drive and one camera, each later than the one before. */
   #order({ frames }: NuScenesRecord): void {
     if (frames.length < 2) return;
-    const names: DriveFrame[] = [];
-    for (const [at, frame] of frames.entries()) {
-      const name = driveFrame(frame);
+    const first = driveFrame(frames[0]!);
+    let last = first;
+    for (let at = 1; at < frames.length; at++) {
+      const next = driveFrame(frames[at]!);
       // The user has chosen these names, so there is nothing to compare.
-      if (name === undefined) return;
-      const fault = at === 0 ? undefined : stepFault(names[at - 1]!, name);
+      if (last === undefined || next === undefined) return;
+      const fault = stepFault(last, next);
       if (fault !== undefined) {
         this.issues.record(fault.rule, `frame ${at} ${fault.what} frame ${at - 1}`);
         return;
       }
-      names.push(name);
+      last = next;
     }
-    const step = (names.at(-1)!.time - names[0]!.time) / (names.length - 1);
+    const step = (last!.time - first!.time) / (frames.length - 1);
     if (step >= STEP_US.least && step <= STEP_US.most) return;
     const what = () =>
       `frames that are not some 83 ms apart, as Vista takes them to be: ${(step / 1000).toFixed(0)} ms in the first`;
