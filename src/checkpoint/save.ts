@@ -117,11 +117,11 @@ export async function saveCheckpoint(
       },
       end: () => open[i]!.finish(),
     }));
-    const written = await writeFiles(outputs, options);
+    const digests = await writeFiles(outputs, options);
     if (index !== undefined) {
       const file = await AtomicFile.create(target, options);
       open.push(file);
-      await file.write(indexText(written.map(({ crc32 }) => crc32!)));
+      await file.write(indexText(digests.map((crc32) => crc32!)));
     }
     for (const file of state.files) await file.checkUnchanged();
     const stale = older.filter((name) => !names.has(name));

@@ -216,7 +216,8 @@ async function copyToNowhere(input, format, dtype) {
   const parts = format === "bin" ? planTorchFile(state, "out.bin") : planSafetensors(state);
   const handle = await open("/dev/null", "w");
   const file = { path: "/dev/null", content: contentOf(parts), begin: async () => handle };
-  const [{ bytes }] = await writeFiles([file]);
+  await writeFiles([file]);
+  const bytes = file.content.length;
   await handle.close();
   await opened.state.close();
   process.stdout.write(`${bytes} bytes`);

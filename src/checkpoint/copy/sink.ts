@@ -67,22 +67,17 @@ export interface OutputFile {
   readonly digest?: boolean;
 }
 
-export interface WrittenFile {
-  readonly bytes: number;
-  /** The CRC-32 of the whole file; `undefined` where nobody asked for it. */
-  readonly crc32: number | undefined;
-}
-
 /**
  * Writes files from all their parts, begun in their order. Each input region is checked once, even where its bytes go to more
  * than one of the files.
  *
+ * @returns the CRC-32 of each file as a whole; `undefined` where nobody asked for it
  * @throws VistaError `CHECKSUM`, `TRUNCATED`, `IO`, `NO_SPACE`, `ABORTED`; nothing is in flight when it throws
  */
 export async function writeFiles(
   files: readonly OutputFile[],
   options: WriteOptions = {},
-): Promise<WrittenFile[]> {
+): Promise<(number | undefined)[]> {
   checkPlan(files.flatMap(({ content }) => content.tensors ?? []));
   const total = sum(files, ({ content }) => content.length);
   const checks = options.verify === false ? undefined : new RegionChecks();
@@ -94,7 +89,7 @@ export async function writeFiles(
   };
   const lanes = new Lanes(total);
   const turns = new HoldQueue();
-  const written: WrittenFile[] = [];
+  const digests: (number | undefined)[] = files.map(() => undefined);
   const atOnce = files.every(({ content }) => content.copied) ? FILES_AT_ONCE : 1;
   const running = new Set<Promise<void>>();
   let failure: { error: unknown } | undefined;
@@ -106,15 +101,12 @@ export async function writeFiles(
     const run = files.slice(first, end);
     await memory.write(run, checks);
     spare.push(memory);
-    run.forEach(({ content }, i) => {
-      written[first + i] = { bytes: content.length, crc32: undefined };
-    });
     report(sum(run, ({ content }) => content.length));
   };
   const writeLarge = async (i: number, handle: FileHandle) => {
     const file = files[i]!;
     const crc = await new Copier(file, handle, checks, lanes, turns, report).run(options.signal);
-    written[i] = { bytes: file.content.length, crc32: file.digest ? crc : undefined };
+    if (file.digest) digests[i] = crc;
     await ending;
     ending = file.end?.() ?? ending;
     ending.catch(() => {}); // A failure is thrown where `ending` is waited for.
@@ -144,7 +136,7 @@ export async function writeFiles(
     await Promise.allSettled([...running, ending]);
     lanes.close();
   }
-  return written;
+  return digests;
 }
 
 class Copier {

@@ -121,9 +121,9 @@ it("small files and large ones are the same files, at the bounds of windows too"
         const path = join(folder, "large");
         const handle = await open(path, "w");
         const content = contentOf(parts);
-        const [large] = await writeFiles([{ path, content, digest: true, begin: async () => handle }]);
+        const [digest] = await writeFiles([{ path, content, digest: true, begin: async () => handle }]);
         await handle.close();
-        expect(large).toEqual({ bytes: whole.length, crc32: crc32(whole) });
+        expect(digest).toBe(crc32(whole));
         expect(readFileSync(path).equals(whole)).toBe(true);
         expect(told.splice(0)).toEqual(expectedCrcs);
         if (whole.length === 0 || whole.length > 256 * 1024) return;
