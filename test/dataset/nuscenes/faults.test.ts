@@ -923,6 +923,32 @@ const CASES: Case[] = [
   },
   {
     rule: "bad-point-cloud",
+    name: "a sweep of the lidar under another name that the devkit reads is cut off",
+    plant: (set) => {
+      const file = `sweeps/LIDAR_TOP/${files(set, "sweeps/LIDAR_TOP")[0]!}`;
+      const other = file.replace(".pcd.bin", ".bin");
+      renameSync(set.path(file), set.path(other));
+      truncateSync(set.path(other), 30);
+      set.edit("sample_data", (rows) => {
+        rows.find(({ filename }) => filename === file)!.filename = other;
+      });
+      return `${other} ${tokenOf(set, other)}`;
+    },
+  },
+  {
+    rule: "truncated-image",
+    name: "a picture of the format image/jpeg lacks its last bytes",
+    plant: (set) => {
+      const file = cameraFile(set);
+      truncateSync(set.path(file), readFileSync(set.path(file)).length - 10);
+      set.edit("sample_data", (rows) => {
+        for (const row of rows) if (row.filename.includes("CAM_FRONT")) row.fileformat = "image/jpeg";
+      });
+      return `${file} ${tokenOf(set, file)}`;
+    },
+  },
+  {
+    rule: "bad-point-cloud",
     name: "a radar file ends within its header",
     plant: (set) => {
       const name = `samples/RADAR_FRONT/${files(set, "samples/RADAR_FRONT")[0]}`;

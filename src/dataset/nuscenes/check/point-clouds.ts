@@ -18,9 +18,9 @@ const LIDAR_POINT_BYTES = 20;
 /** The number of bytes that are searched for the header, which has some 400 bytes in nuScenes' radar files. */
 const HEADER_BYTES = 2048;
 
-/** Tells whether a file is named as one of a point cloud in a known format. */
+/** Tells whether a file is named as one of a point cloud that the devkit reads: `.bin` of a lidar (`.pcd.bin`), `.pcd` of a radar. */
 export function isCloud(name: string): boolean {
-  return name.endsWith(".pcd.bin") || name.endsWith(".pcd");
+  return name.endsWith(".bin") || name.endsWith(".pcd");
 }
 
 /** Returns what is wrong with a point cloud, or undefined. */
