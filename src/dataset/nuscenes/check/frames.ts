@@ -1,13 +1,13 @@
 /** The sensor and scene that each row of sample_data belongs to, and the findings about key frames. */
 import { firstWhere } from "../../../core/search.js";
 import type { Finding } from "../../finding.js";
-import type { EgoPoses, SampleData } from "../read/load.js";
+import type { SampleData } from "../read/load.js";
 import type { Tables } from "../read/load-tables.js";
-import { Kept, keepFirst } from "../read/table-state.js";
+import { Kept, type KeptFaults, keepFirst } from "../read/table-state.js";
 import { rowOf, type SmallTable } from "../read/tables.js";
 import type { CheckedChains } from "./chains.js";
 import type { Names } from "./names.js";
-import { finding } from "./rules.js";
+import { finding, type NuScenesRule } from "./rules.js";
 import { keptFindings } from "./table-findings.js";
 
 /**
@@ -104,50 +104,55 @@ export function* frameFindings(
   { wrongTime, wrongFrameTime, strays }: ChainKnowledge,
   names: Names,
 ): Generator<Finding> {
-  const { tables } = names;
-  const data = tables.sampleData!;
+  const { sampleData, egoPose, small } = names.tables;
+  const { sample, scene } = small;
+  const data = sampleData!;
   const path = names.path("sample_data");
-  yield* keptFindings(
+  const rowFindings = (
+    rule: NuScenesRule,
+    rows: KeptFaults<number>,
+    others: string,
+    describe: (row: number) => string,
+  ) => keptFindings(rule, path, rows, others, (row) => [describe(row), names.place("sample_data", row)]);
+  yield* rowFindings(
     "wrong-sensor",
-    path,
     frames.contradictions,
     "more files in the folder of another sensor",
-    (row) => {
-      const folder = data.folders[data.folder[row]!];
-      const text = `the file is in ${folder}, but calibrated_sensor_token names another sensor`;
-      return [text, names.place("sample_data", row)];
-    },
+    (row) =>
+      `the file is in ${data.folders[data.folder[row]!]}, but calibrated_sensor_token names another sensor`,
   );
-  const { sample, scene } = tables.small;
   if (sample === undefined || scene === undefined) return;
 
   const width = frames.channels.length;
+  /** What is known of each sensor; `lost` counts the key frames that belong to no known sample, which may be the missing ones. */
+  const channels = frames.channels.map((name) => ({ name, rows: 0, lost: 0, isUsed: false }));
+  let lostAnywhere = 0;
   /** The key frame of each sample and sensor, or -1. */
   const keyFrames = new Int32Array(sample.rows * width).fill(-1);
+  /** Whether there is a frame of each scene and sensor. */
   const seen = new Uint8Array(scene.rows * width);
-  const used = new Uint8Array(width);
-  const rowsOf = new Int32Array(width);
-  /** The number of key frames of each sensor that belong to no known sample; they may be the missing ones. */
-  const lost = new Int32Array(width);
-  let lostAnywhere = 0;
   const apart = (row: number) => data.time[row]! - frames.timeOfSample[data.sample[row]!]!;
   /** The key frames that are one too many: of two, the one that lies farther from the sample. */
   const surplus: number[] = [];
   const far: number[] = [];
   for (let row = 0; row < data.rows; row++) {
     if (data.exclude[row] === 1) continue;
-    const channel = frames.channel[row]!;
+    const channel = channels[frames.channel[row]!];
     const group = frames.group[row]!;
-    if (channel >= 0) rowsOf[channel]!++;
+    if (channel !== undefined) channel.rows++;
     if (group >= 0) seen[group] = 1;
     if (data.keyFrame[row] === 0) continue;
     const sampleRow = data.sample[row]!;
-    const isLost = sampleRow < 0 || strays.has(row);
-    if (channel < 0) lostAnywhere++;
-    else if (isLost) lost[channel]!++;
-    if (channel < 0 || isLost) continue;
-    used[channel] = 1;
-    const at = sampleRow * width + channel;
+    if (channel === undefined) {
+      lostAnywhere++;
+      continue;
+    }
+    if (sampleRow < 0 || strays.has(row)) {
+      channel.lost++;
+      continue;
+    }
+    channel.isUsed = true;
+    const at = sampleRow * width + frames.channel[row]!;
     const other = keyFrames[at]!;
     if (other === -1) {
       keyFrames[at] = row;
@@ -160,53 +165,43 @@ export function* frameFindings(
     if (Math.abs(apart(row)) > FAR_US && !wrongTime.has(sampleRow)) far.push(row);
   }
   const sampleToken = (row: number) => names.token("sample", data.sample[row]!);
-  yield* keptFindings(
+  yield* rowFindings(
     "keyframe-duplicate",
-    path,
     keepFirst(surplus),
     "more key frames that are one too many",
-    (row) => {
-      const text = `a second key frame of ${frames.channels[frames.channel[row]!]} for sample ${sampleToken(row)}`;
-      return [text, names.place("sample_data", row)];
-    },
+    (row) => `a second key frame of ${frames.channels[frames.channel[row]!]} for sample ${sampleToken(row)}`,
   );
   const reported = new Set(surplus);
-  const alone = far.filter((row) => !reported.has(row));
-  yield* keptFindings(
+  yield* rowFindings(
     "keyframe-time",
-    path,
-    keepFirst(alone),
+    keepFirst(far.filter((row) => !reported.has(row))),
     "more key frames far from their sample",
-    (row) => {
-      const text = `the key frame is ${Math.round(apart(row) / 1000)} ms from its sample ${sampleToken(row)}`;
-      return [text, names.place("sample_data", row)];
-    },
+    (row) => `the key frame is ${Math.round(apart(row) / 1000)} ms from its sample ${sampleToken(row)}`,
   );
-  const isFar = new Set(far);
-  const poses = poseDistances(data, tables.egoPose, (row) => !isFar.has(row) && !wrongFrameTime.has(row));
-  yield* keptFindings(
-    "pose-time",
-    path,
-    poses,
-    "more frames whose ego pose is of another time",
-    ([row, us]) => {
-      const text = `ego_pose_token names a pose of ${Math.abs(Math.round(us / 1000))} ms ${us > 0 ? "later" : "earlier"}`;
-      return [text, names.place("sample_data", row)];
-    },
-  );
+  if (egoPose !== undefined) {
+    const ahead = (row: number) => egoPose.time[data.egoPose[row]!]! - data.time[row]!;
+    yield* rowFindings(
+      "pose-time",
+      farPoses(data, ahead, new Set([...far, ...wrongFrameTime])),
+      "more frames whose ego pose is of another time",
+      (row) => {
+        const us = ahead(row);
+        return `ego_pose_token names a pose of ${Math.round(Math.abs(us) / 1000)} ms ${us > 0 ? "later" : "earlier"}`;
+      },
+    );
+  }
   if (!data.complete || data.rows === 0 || Object.keys(data.moreDangling).length > 0) return;
 
-  if (tables.small.sensor?.complete && !frames.channels.includes("CAM_FRONT")) {
+  if (small.sensor?.complete && !frames.channels.includes("CAM_FRONT")) {
     const text = `no sensor of sensor.json is CAM_FRONT, the camera that Vista trains on (${frames.channels.join(", ")})`;
     yield finding("keyframe-missing", path, text, { count: sample.rows });
   }
-  for (let channel = 0; channel < width; channel++) {
-    const name = frames.channels[channel];
-    if (used[channel] === 0) {
+  for (const [channel, { name, rows, lost, isUsed }] of channels.entries()) {
+    if (!isUsed) {
       // A set may do without a sensor, but not without the camera that Vista trains on.
-      const isWanted = rowsOf[channel]! > 0 || name === "CAM_FRONT";
-      const text = `none of the ${rowsOf[channel]} rows of ${name} is a key frame of a known sample`;
-      if (isWanted && lost[channel] === 0 && lostAnywhere === 0)
+      const isWanted = rows > 0 || name === "CAM_FRONT";
+      const text = `none of the ${rows} rows of ${name} is a key frame of a known sample`;
+      if (isWanted && lost + lostAnywhere === 0)
         yield finding("keyframe-missing", path, text, { count: sample.rows });
       continue;
     }
@@ -220,7 +215,7 @@ export function* frameFindings(
       } else missing.push(row);
     }
     for (const [sceneRow, count] of scenes) {
-      const sceneName = String(scene.values[sceneRow]!.name);
+      const sceneName = frames.sceneName(sceneRow);
       const text = `${sceneName} has no frame of ${name} at all`;
       yield finding("keyframe-missing", path, text, { record: sceneName, count });
     }
@@ -228,7 +223,7 @@ export function* frameFindings(
     const spare = surplus.filter((row) => frames.channel[row] === channel).map((row) => data.time[row]!);
     const times = Float64Array.from(spare).sort();
     missing = missing.filter((row) => !hasNear(times, frames.timeOfSample[row]!, FAR_US));
-    if (missing.length <= lost[channel]! + lostAnywhere) continue;
+    if (missing.length <= lost + lostAnywhere) continue;
     const more = `more samples without a key frame of ${name}`;
     yield* keptFindings("keyframe-missing", path, keepFirst(missing), more, (row) => [
       `no key frame of ${name} for this sample`,
@@ -237,18 +232,21 @@ export function* frameFindings(
   }
 }
 
-/** Finds the frames whose ego poses are far from them in time, each with how far, as long as their own time is to be trusted. */
-function poseDistances(
-  { egoPose, exclude, time }: SampleData,
-  poses: EgoPoses | undefined,
-  isTrusted: (row: number) => boolean,
-): Kept<[row: number, us: number]> {
-  const found = new Kept<[row: number, us: number]>();
-  if (poses === undefined) return found;
+/**
+ * Finds the rows whose ego poses are far from them in time.
+ *
+ * @param ahead  tells how far the pose of a row is ahead of it
+ * @param others  the rows whose own time is not to be trusted
+ */
+function farPoses(
+  { egoPose, exclude }: SampleData,
+  ahead: (row: number) => number,
+  others: ReadonlySet<number>,
+): Kept<number> {
+  const found = new Kept<number>();
   for (let row = 0; row < egoPose.length; row++) {
     if (egoPose[row]! < 0 || exclude[row] === 1) continue;
-    const us = poses.time[egoPose[row]!]! - time[row]!;
-    if (Math.abs(us) > POSE_FAR_US && isTrusted(row)) found.add([row, us]);
+    if (Math.abs(ahead(row)) > POSE_FAR_US && !others.has(row)) found.add(row);
   }
   return found;
 }
