@@ -1042,6 +1042,20 @@ const CASES: Case[] = [
     },
   },
   {
+    rule: "missing-file",
+    name: "a label in a folder that is not there, which is not counted elsewhere as well",
+    labels: true,
+    plant: (set) => {
+      let file = "";
+      set.edit("lidarseg", (rows) => {
+        rmSync(set.path(rows[1]!.filename));
+        rows[1]!.filename = rows[1]!.filename.replace("lidarseg/", "lidarsee/");
+        file = rows[1]!.filename;
+      });
+      return file;
+    },
+  },
+  {
     rule: "duplicate-file",
     name: "two labels name one file",
     labels: true,

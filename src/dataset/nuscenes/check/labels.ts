@@ -74,11 +74,11 @@ export async function* labelFindings(root: string, version: string, names: Names
           `the folder is not there, and ${name}.json is: the devkit wants both`,
         );
       }
-      yield* fileFindings(root, folder, wanted, new Set(there), name);
+      const count = yield* fileFindings(root, folder, wanted, new Set(there), name);
       if (!table.complete) continue;
       if (folder !== own) {
-        const text = `${wanted.length} rows of ${name}.json name files in ${folder || "the root"}: the devkit counts those here`;
-        yield finding("missing-file", own, text, { count: wanted.length });
+        const text = `${count} rows of ${name}.json name files in ${folder || "the root"}: the devkit counts those here`;
+        if (count > 0) yield finding("missing-file", own, text, { count });
         continue;
       }
       for (const file of [...(there ?? [])].sort()) {
@@ -89,14 +89,14 @@ export async function* labelFindings(root: string, version: string, names: Names
   }
 }
 
-/** Yields which of the wanted files of a folder are not there, and which are empty. */
+/** Yields which of the wanted files of a folder are not there, and which are empty. @returns how many are there */
 function* fileFindings(
   root: string,
   folder: string,
   wanted: readonly string[],
   there: ReadonlySet<string>,
   name: TableName,
-): Generator<Finding> {
+): Generator<Finding, number> {
   const sizes = new Map(
     wanted.map((file) => [file, there.has(file) ? sizeOf(resolve(root, joinPath(folder, file))) : -1]),
   );
@@ -111,4 +111,5 @@ function* fileFindings(
   }
   for (const [file, size] of sizes)
     if (size === 0) yield finding("empty-file", joinPath(folder, file), "is empty (0 bytes)");
+  return wanted.length - missing.length;
 }

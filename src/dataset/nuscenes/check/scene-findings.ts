@@ -16,9 +16,8 @@ export function sceneNumber(name: unknown): number | undefined {
 export function* sceneFindings(names: Names): Generator<Finding> {
   const { log, map, scene } = names.tables.small;
   if (log !== undefined && map?.complete) {
-    const mapped = new Set(
-      map.values.flatMap((row) => (Array.isArray(row.log_tokens) ? row.log_tokens : [])),
-    );
+    const tokens = map.values.flatMap((row) => (Array.isArray(row.log_tokens) ? row.log_tokens : []));
+    const mapped = new Set<unknown>(tokens.filter((token) => typeof token === "string"));
     for (const [row, values] of log.values.entries()) {
       if (log.exclude[row] === 1 || mapped.has(values.token)) continue;
       const text = `no map lists ${String(values.logfile)} in its log_tokens`;

@@ -76,13 +76,12 @@ export function loadSmall(name: TableName, path: string): SmallTable {
 }
 
 /**
- * Returns what is kept of a value of a wrong type. An object may have a `toString` of its own, at which any text about it would fail.
- * Where nothing is left of an array, it is none: an empty one may be of the right type.
+ * Returns a value without the objects in it, in whose places null is. An object may have a `toString` of its own, at which any text
+ * about it would fail; an array keeps its length, by which it may be of a wrong type.
  */
 function withoutObjects(value: unknown): unknown {
-  if (!Array.isArray(value)) return typeof value === "object" ? null : value;
-  const kept = value.filter((entry) => typeof entry !== "object");
-  return kept.length > 0 ? kept : null;
+  if (Array.isArray(value)) return value.map(withoutObjects);
+  return typeof value === "object" ? null : value;
 }
 
 /** Returns the row that a token names, or -1. */
