@@ -415,6 +415,13 @@ describe("YouTube.json", () => {
     const starts = await write([0, 29, 40, 64, 70, 93]);
     expect(starts).toEqual([0, 1, 2, 3, 4, 5, 40].map((n) => `${String(n).padStart(9, "0")}.jpg`));
   });
+  test("a folder's name is written in ASCII, as json.dump does, because Python may take the file for one in Latin-1", async () => {
+    const path = join(newFolder(), "YouTube.json");
+    await writeYouTube(path, [{ folderName: 'full_images/Żółć "中"/v', layout, runs: [0, 24] }]);
+    expect(readFileSync(path, "latin1")).toBe(
+      '[{"folder_name": "full_images/\\u017b\\u00f3\\u0142\\u0107 \\"\\u4e2d\\"/v", "first_frame": "000000000.jpg"}]\n',
+    );
+  });
   test("strides and other lengths", async () => {
     expect(await write([0, 29], { stride: 4 })).toEqual(["000000000.jpg", "000000004.jpg"]);
     expect(await write([5, 8], { clip: 3 })).toEqual(["000000005.jpg", "000000006.jpg"]);

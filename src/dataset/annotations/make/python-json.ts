@@ -13,7 +13,10 @@ export function pythonFloat(value: number): string {
   return value.toExponential().replace(/e([+-])(\d)$/, "e$10$2");
 }
 
-/** Returns a string in quotes, with everything outside of ASCII escaped. */
+/**
+ * Returns a string in quotes, with everything outside of ASCII escaped: the loader opens the file in the encoding of the user's locale, which
+ * may be another than UTF-8.
+ */
 export function pythonString(text: string): string {
   return JSON.stringify(text).replace(
     NOT_ASCII,

@@ -10,6 +10,7 @@ import { sum } from "../../../core/sum.js";
 import { describeLayout, type FrameLayout, frameName, loaderReads } from "../../opendv/names.js";
 import { countClips, type Runs } from "../../opendv/runs.js";
 import { requireCount } from "../../options.js";
+import { pythonString } from "./python-json.js";
 import { TextBlocks } from "./text-blocks.js";
 
 /** A video folder, as Vista's loader finds it. */
@@ -73,7 +74,7 @@ export async function writeYouTube(
   }
   const needed = sum(
     sources.entries(),
-    ([i, { folderName }]) => counts[i]! * (Buffer.byteLength(folderName) + LINE_BYTES),
+    ([i, { folderName }]) => counts[i]! * (pythonString(folderName).length + LINE_BYTES),
   );
   const result: YouTubeResult = { clips: total, folders: 0, tooShort: [], bytes: 0 };
   await writeAtomically(path, needed, options, async (file) => {
@@ -86,7 +87,7 @@ export async function writeYouTube(
         continue;
       }
       result.folders++;
-      const start = `{"folder_name": ${JSON.stringify(folderName)}, "first_frame": "`;
+      const start = `{"folder_name": ${pythonString(folderName)}, "first_frame": "`;
       for (let run = 0; run < runs.length; run += 2) {
         const last = runs[run + 1]! - clip + 1;
         for (let frame = runs[run]!; frame <= last; frame += stride) {
