@@ -118,12 +118,34 @@ test("a merged file among the last checkpoints is newest, and DeepSpeed goes on 
   expect(status.resumeNote).toContain("last_merged.ckpt, which train.py would take, is a single file");
 });
 
+// Tried with Lightning 2.0.1: the checkpoint that the link leads to had the next epoch's content afterwards.
+test("a last.ckpt that is a link to another checkpoint of the run, which would be saved over", async () => {
+  const other = join(run, "checkpoints/epoch=01.ckpt");
+  await rename(last, other);
+  await symlink("epoch=01.ckpt", last);
+  const result = await found();
+  expect(result.codes).toEqual(["warning last-link"]);
+  expect(result.text).toContain("last.ckpt is a link to epoch=01.ckpt");
+  // In a new run it is only read; and the state of another run's has that one's folder, so that Lightning saves last-v1.ckpt here.
+  expect((await found({ resume: other, name: "new" })).codes).toEqual([]);
+  await rm(last);
+  await rename(other, join(folder, "elsewhere.ckpt"));
+  await symlink(join(folder, "elsewhere.ckpt"), last);
+  expect((await found()).codes).toEqual([]);
+  await rm(join(folder, "elsewhere.ckpt"), { recursive: true });
+});
+
 test("a folder whose name is a pattern to train.py", async () => {
   const odd = join(vista, "logs/run[1]");
   copyFolder(run, odd);
   const result = await found({ resume: odd });
   expect(result.codes).toEqual(["error resume"]);
   expect(result.text).toContain("logs/run[1]: train.py looks for last*.ckpt with a pattern");
+  // And so says the status, with the way that there is.
+  expect(await runStatus(odd, { vista })).toMatchObject({
+    resume: join(odd, "checkpoints/last.ckpt"),
+    resumeNote: expect.stringContaining("logs/run[1]: train.py looks for"),
+  });
   expect((await found({ resume: join(odd, "checkpoints/last.ckpt"), name: "new" })).codes).toEqual([]);
 });
 

@@ -35,7 +35,7 @@ import { asStarted, byFile } from "./started.js";
 /** The rules for what can be seen to be wrong without looking at the machine: a dry run refuses no more than this. */
 const DRY_RULES = words(`
   no-rendezvous finetune-needed finetune-missing finetune-format finetune-recipe finetune-damaged finetune-keys
-  resume resume-ranks resume-and-name resume-recipe resume-config last-checkpoint run-exists
+  resume resume-ranks resume-and-name resume-recipe resume-config last-checkpoint last-link run-exists
   checkout config-missing config-value unknown-flag flag-value unknown-key text-flag set-twice
 `);
 

@@ -45,7 +45,7 @@ const TOPICS: readonly [CheckFunction, readonly RuleName[]][] = [
   [checkSbatch, ["sbatch-missing"]],
   [checkArguments, ["unknown-flag", "flag-value", "unknown-key", "text-flag", "set-twice", "config-value"]],
   [checkConfig, ["config-missing", "config-folder", "config-value", "unknown-key", "strategy", "late-checkpoint"]],
-  [checkResume, ["resume", "resume-ranks", "resume-and-name", "resume-recipe", "resume-config", "last-checkpoint"]],
+  [checkResume, ["resume", "resume-ranks", "resume-and-name", "resume-recipe", "resume-config", "last-checkpoint", "last-link"]],
   [checkLogdir, ["run-exists", "logdir", "disk-space"]],
   [checkWeights, ["svd-missing", "svd-damaged", "finetune-needed", "finetune-missing", "finetune-format", "finetune-recipe",
     "finetune-damaged", "finetune-keys", "finetune-incomplete", "last-checkpoint", "stray-weights"]],

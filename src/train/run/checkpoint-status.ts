@@ -1,10 +1,12 @@
 /** The checkpoints of a run looked into: whether they are whole, and which one train.py would go on from. */
 import { existsSync } from "node:fs";
 import { lstat } from "node:fs/promises";
+import { resolve } from "node:path";
 import { isVistaError } from "../../core/errors.js";
 import { namesIn } from "../../core/io/regular.js";
 import type { RunOptions } from "../../core/progress.js";
 import type { FolderFacts } from "../checkpoint-tools.js";
+import { fromVista } from "../launch/plan.js";
 import { lastCheckpoint, type RunCheckpoint } from "./checkpoints.js";
 
 /** A checkpoint of a run, and whether a training can go on with it. */
@@ -54,6 +56,13 @@ export async function lookAt(
 /** Tells whether a path that was found to have no bytes is a link, and so one that leads to nothing. */
 async function isLink(path: string): Promise<boolean> {
   return (await lstat(path)).isSymbolicLink() && !existsSync(path);
+}
+
+/** Returns why train.py finds no checkpoint in a run because of its path; undefined where it does. */
+export function pathProblem(vista: string, run: string): string | undefined {
+  const given = fromVista(resolve(vista), resolve(run));
+  if (!/[*?[]/.test(given)) return undefined;
+  return `${given}: train.py looks for last*.ckpt with a pattern, to which * ? and [ in the path are signs`;
 }
 
 /**

@@ -5,7 +5,7 @@ import type { RunOptions } from "../../core/progress.js";
 import { BUILT_IN_RECIPES, type Recipe } from "../launch/built-in-recipes.js";
 import { readConfigs } from "../launch/config.js";
 import { needsFolders, type TrainingFacts, trainingFacts } from "../launch/facts.js";
-import { type CheckpointStatus, lastChoice, lookAt, SINGLE } from "./checkpoint-status.js";
+import { type CheckpointStatus, lastChoice, lookAt, pathProblem, SINGLE } from "./checkpoint-status.js";
 import { listCheckpoints, type RunCheckpoint } from "./checkpoints.js";
 import { type LossPoint, readLog } from "./log.js";
 import { measureRate, type TrainingRate } from "./rate.js";
@@ -89,7 +89,7 @@ export async function runStatus(run: string, options: StatusOptions = {}): Promi
     losses,
     logNote: losses.length === 0 ? log?.note : undefined,
     checkpoints,
-    ...(await resumable(run, found, checkpoints)),
+    ...(await resumable(run, vista, found, checkpoints)),
   };
 }
 
@@ -107,6 +107,7 @@ async function savedFacts(run: string): Promise<TrainingFacts | string> {
 
 async function resumable(
   run: string,
+  vista: string,
   found: readonly RunCheckpoint[],
   statuses: readonly CheckpointStatus[],
 ): Promise<Pick<RunStatus, "resume" | "resumeNote">> {
@@ -118,7 +119,8 @@ async function resumable(
   const fits = (one: RunCheckpoint) => status(one.name).whole !== false && !isSingle(one);
   const isTaken = taken !== undefined && fits(taken);
   // train.py stops on the way to a checkpoint that is fit.
-  const stop = problem ?? (isTaken && typeof saved === "string" ? saved : undefined);
+  const stop =
+    problem ?? pathProblem(vista, run) ?? (isTaken && typeof saved === "string" ? saved : undefined);
   if (isTaken && stop === undefined) {
     return { resume: run, resumeNote: doubt && `it takes ${taken.name} by its time; ${doubt}` };
   }

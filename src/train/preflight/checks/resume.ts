@@ -1,13 +1,14 @@
 /** The check of what a launch goes on from: a run, or one checkpoint. */
 
-import { join } from "node:path";
+import { realpath } from "node:fs/promises";
+import { basename, dirname, join } from "node:path";
 import { asUndefined, firstNames, isVistaError } from "../../../core/errors.js";
 import { isRecord } from "../../../core/maps.js";
 import { type ConfigTree, readConfigs } from "../../launch/config.js";
 import { needsFolders } from "../../launch/facts.js";
-import { fromVista, isCheckpoint } from "../../launch/plan.js";
-import { lastChoice, lookAt, SINGLE } from "../../run/checkpoint-status.js";
-import { listCheckpoints, measure, runFolderOf } from "../../run/checkpoints.js";
+import { isCheckpoint } from "../../launch/plan.js";
+import { lastChoice, lookAt, pathProblem, SINGLE } from "../../run/checkpoint-status.js";
+import { listCheckpoints, measure, type RunCheckpoint, runFolderOf } from "../../run/checkpoints.js";
 import { findRankChange } from "../../run/prepare.js";
 import { otherRecipeOf, savedConfigs } from "../../run/runs.js";
 import { finding, type TrainFinding } from "../rules.js";
@@ -70,11 +71,10 @@ async function* checkRun(context: CheckContext, run: string): AsyncGenerator<Tra
   if (problem !== undefined) yield finding("resume", `${join(run, "checkpoints")}: ${problem}`);
   if (doubt !== undefined)
     yield finding("last-checkpoint", `${run} would go on with ${taken!.name}: ${doubt}`);
-  const given = fromVista(plan.vista, run);
-  if (/[*?[]/.test(given) && !plan.reshard) {
-    const what = `${given}: train.py looks for last*.ckpt with a pattern, to which * ? and [ in the path are signs`;
-    yield finding("resume", what, { fix: "Rename the folder." });
-  }
+  const path = plan.reshard ? undefined : pathProblem(plan.vista, run);
+  if (path !== undefined) yield finding("resume", path, { fix: "Rename the folder." });
+  const linked = taken && !plan.reshard ? await neighbourOf(taken) : undefined;
+  if (linked !== undefined) yield finding("last-link", `${taken!.path} is a link to ${linked}`);
   if (plan.base.length > 0) return;
   if ((await savedConfigs(run)).length === 0) {
     yield finding("resume", `${join(run, "configs")} has no *.yaml`);
@@ -83,6 +83,13 @@ async function* checkRun(context: CheckContext, run: string): AsyncGenerator<Tra
   const { name } = plan.recipe;
   const made = await otherRecipeOf(run, plan.recipe, plan.vista, context.dotted).catch(asUndefined);
   if (made !== undefined) yield finding("resume-recipe", `${run} is of recipe ${made.name}, not of ${name}`);
+}
+
+/** Returns the name of the checkpoint of the same run that one is a link to; undefined where it is none, or leads elsewhere. */
+async function neighbourOf({ path, bytes }: RunCheckpoint): Promise<string | undefined> {
+  if (bytes === 0) return undefined;
+  const [target, folder] = [await realpath(path), await realpath(dirname(path))];
+  return dirname(target) === folder && basename(target) !== basename(path) ? basename(target) : undefined;
 }
 
 /** Compares the config of a launch that goes on from one checkpoint with the config that its run saved. */
