@@ -102,7 +102,7 @@ function summarizeZero(state: StateDict, info: ZeroInfo, result: Result): string
   ] as const;
   const lines = [
     ...outputLines(state, result),
-    sourceLine(info, info.lightning, [plural(info.ranks, "rank")]),
+    sourceLine(info, [plural(info.ranks, "rank")]),
     `  ${countsText(kinds)}`,
   ];
   if (result.dryRun) {

@@ -18,7 +18,7 @@ export async function reshard(
   const describe = (result: Resharded, wrote: string, size: string) => [
     `${wrote} ${result.output}, for ${plural(ranks, "rank")} instead of ${formatCount(result.ranksBefore)}`,
     `  ${plural(result.files.length, "file")}, ${size}`,
-    sourceLine(result, result.lightning),
+    sourceLine(result),
     `  moved ${plural(result.parameters, "parameter tensor")}${stateWords(result)}`,
     ...(options.dryRun ? groupLines(result) : []),
     ...batchLines(result.batch, result.ranksBefore, ranks),

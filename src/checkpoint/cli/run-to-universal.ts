@@ -13,7 +13,7 @@ export async function toUniversal(
   const describe = (result: WrittenUniversal, wrote: string, size: string) => [
     `${wrote} ${result.output}, tag ${result.universalTag}`,
     `  ${plural(result.files, "file")}, ${size}`,
-    sourceLine(result, undefined, [plural(result.ranks, "rank")]),
+    sourceLine(result, [plural(result.ranks, "rank")]),
     `  ${plural(result.parameters, "parameter tensor")}${stateWords(result)}`,
     ...result.leftOut.map((name) => `  left out: the optimizer's ${name}, for which the form has no place`),
     '  DeepSpeed loads it with {"checkpoint": {"load_universal": true}}',

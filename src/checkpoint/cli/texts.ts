@@ -46,17 +46,14 @@ export function namesLine(what: string, names: readonly string[]): string[] {
 }
 
 /** The facts that are printed of the checkpoint that was read. */
-export type Source = Pick<ZeroInfo, "folder" | "tag" | "deepspeed" | "stage" | "globalSteps">;
+export type Source = Pick<ZeroInfo, "folder" | "tag" | "deepspeed" | "stage" | "globalSteps"> &
+  Partial<Pick<ZeroInfo, "lightning">>;
 
 /**
  * Returns a line such as `from last.ckpt, tag checkpoint: DeepSpeed 0.10.1 with Lightning 2.0.1, ZeRO stage 2, 4 ranks, step 10`.
  */
-export function sourceLine(
-  source: Source,
-  lightning: string | undefined,
-  more: readonly string[] = [],
-): string {
-  const { folder, tag, deepspeed, stage, globalSteps } = source;
+export function sourceLine(source: Source, more: readonly string[] = []): string {
+  const { folder, tag, deepspeed, lightning, stage, globalSteps } = source;
   const writer = [
     (deepspeed === undefined ? "an unknown DeepSpeed" : `DeepSpeed ${deepspeed}`) +
       (lightning === undefined ? "" : ` with Lightning ${lightning}`),

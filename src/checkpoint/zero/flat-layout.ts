@@ -21,12 +21,10 @@ import { type CheckpointContent, type Shapes, type ShardState, versionOf } from 
 import { isVersion, versionAtLeast } from "./version.js";
 
 /** The conventions by which a version of DeepSpeed pads and saves its partitions. */
-export interface Conventions {
+export interface Conventions extends Pick<GroupOptions, "factor"> {
   readonly rule: PaddingRule;
   /** Whether `single_partition_of_fp32_groups` is saved without the rank's padding. */
   readonly stripped: boolean;
-  /** The factor of the padding: a group is padded to a multiple of this number times the ranks. */
-  readonly factor: 1 | 2;
 }
 
 /** The first version in which every rank that holds padding says so in `group_paddings`; before, only the last one did. */
