@@ -203,6 +203,14 @@ describe("without a mouse", () => {
     }
   });
 
+  it("what is clicked is 24 pixels high at least", async () => {
+    const heights = await page.evaluate(
+      `[...document.querySelectorAll("button, select, summary, .tools input[type=search], .tools label")].filter((each) => each.checkVisibility()).map((each) => each.getBoundingClientRect().height)`,
+    );
+    expect((heights as number[]).length).toBeGreaterThan(10);
+    for (const height of heights as number[]) expect(height).toBeGreaterThanOrEqual(24);
+  });
+
   it("sorting is told to screen readers", async () => {
     await page.locator("[data-column='2']").press("Enter");
     expect(await page.locator("[aria-sort=ascending]").textContent()).toContain("File");
