@@ -41,7 +41,7 @@ export class JobFiles {
     return fd;
   }
 
-  /** Takes note of a read, whose bytes {@link fetch} brings where the file is not on this machine. */
+  /** Takes note of a read, whose bytes {@link receive} brings where the file is not on this machine. */
   note(file: SourceFile, read: LaneRead): void {
     if (file.isLocal) return;
     const { position, length } = read;
@@ -51,10 +51,10 @@ export class JobFiles {
 
   /**
    * Fetches the bytes of all reads that were noted.
-   * @returns whether there were any to fetch
+   * @returns whether there were any to receive
    * @throws VistaError as {@link SourceFile.read} does
    */
-  async fetch(): Promise<boolean> {
+  async receive(): Promise<boolean> {
     const joined = joinReads(this.#remote, JOINED);
     if (joined.length === 0) return false;
     const block = await take(sum(joined, ({ start, end }) => end - start));

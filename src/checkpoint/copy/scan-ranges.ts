@@ -117,7 +117,7 @@ async function scan<Range extends ScanRange>(
       files.note(file, read);
       reads.push(read);
     }
-    const received = await files.fetch();
+    const received = await files.receive();
     const { crcs, nonFinite, failure } = await lanes.run({ kind: "scan", reads, received }, signal);
     for (const [i, crc32] of crcs.entries()) outcomes.push({ scanned: { crc32, nonFinite: nonFinite[i]! } });
     // A stretch that cannot be read ends the job, so another job goes on behind it.

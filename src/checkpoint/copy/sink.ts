@@ -220,7 +220,7 @@ class Copier {
         for (const slice of window.slices) await plan.add(slice);
         this.#readsUnderWay += plan.reads;
       });
-      const received = await plan.files.fetch();
+      const received = await plan.files.receive();
       const { path } = this.file;
       const { segments } = plan;
       const job = {
