@@ -24,4 +24,6 @@ module.exports = async (name, file) => {
   process.once("beforeExit", unfinished);
   await program.main(process.argv);
   process.off("beforeExit", unfinished);
+  // When nothing is left to do, no write either: taking down V8's heap piece by piece, as Node would now, takes 10 ms.
+  process.once("beforeExit", () => process.exit());
 };

@@ -90,9 +90,9 @@ const CHANGING = /\b(?:mkdir|mkdtemp|rename|rm|rmdir|unlink|link|symlink|chmod|u
 /** Files that change folders by themselves, and why. */
 const MAY_CHANGE: Record<string, string> = {
   "src/checkpoint/cli/run-to-st.ts": "makes ckpts/, as bin_to_st.py does",
+  "src/train/checkpoint-tools.ts": "makes the folder for resharded checkpoints of a run",
   "src/train/cli/run-launch.ts": "makes the folder of a Slurm job's output, which sbatch does not",
   "src/train/preflight/checks/run-folder.ts": "tries whether the folder of the runs can be written",
-  "src/train/run/prepare.ts": "makes the folder of the runs, as train.py does",
   "src/train/run/prune.ts": "removes checkpoints",
 };
 

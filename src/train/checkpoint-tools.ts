@@ -1,5 +1,7 @@
 /** The tools for checkpoints that the launcher uses, loaded where one is needed: most commands need none of the readers. */
-import { stat } from "node:fs/promises";
+import { mkdir, stat } from "node:fs/promises";
+import { dirname } from "node:path";
+import { reshardCheckpoint } from "../checkpoint/reshard.js";
 import { openSafetensors } from "../checkpoint/safetensors/read.js";
 import { saveCheckpoint } from "../checkpoint/save.js";
 import { tensorsOf } from "../checkpoint/torch/named-tensors.js";
@@ -11,7 +13,11 @@ import { openZeroCheckpoint } from "../checkpoint/zero/open.js";
 import { isVistaError, shorten, VistaError } from "../core/errors.js";
 import { inPhase, type RunOptions } from "../core/progress.js";
 
-export { reshardCheckpoint } from "../checkpoint/reshard.js";
+/** Options of what makes files from the checkpoint of a run. */
+export interface MakeOptions extends RunOptions {
+  /** Hears what is odd about the checkpoint that something is made from, each time a sentence. */
+  onWarning?(text: string): void;
+}
 
 /** What a checkpoint folder says of itself. */
 export interface FolderFacts {
@@ -85,15 +91,28 @@ export async function makeFile(
   step: "merge" | "to-st",
   folder: string,
   output: string,
-  options: RunOptions,
+  options: MakeOptions,
 ): Promise<void> {
   const run = inPhase(options, step);
-  const { state } = await openZeroCheckpoint(folder, run);
+  const { state, info } = await openZeroCheckpoint(folder, run);
   try {
+    for (const warning of info.warnings) options.onWarning?.(warning);
     if (step === "merge") await saveCheckpoint(state, output, { ...run, format: "torch", force: true });
     else
       await saveCheckpoint(applyVista(state).state, output, { ...run, format: "safetensors", force: true });
   } finally {
     await state.close();
   }
+}
+
+/** Makes a checkpoint folder for another number of GPUs, replacing an older one. */
+export async function makeResharded(
+  folder: string,
+  output: string,
+  ranks: number,
+  options: MakeOptions,
+): Promise<void> {
+  await mkdir(dirname(output), { recursive: true });
+  const { warnings } = await reshardCheckpoint(folder, output, { ...options, ranks, force: true });
+  for (const warning of warnings) options.onWarning?.(warning);
 }

@@ -30,7 +30,7 @@ import {
 export { ERROR_CODES, type ErrorCode, isVistaError, VistaError, type Where } from "../core/errors.js";
 export type { Progress, RunOptions } from "../core/progress.js";
 export type { Severity } from "../dataset/finding.js";
-export type { FolderFacts } from "./checkpoint-tools.js";
+export type { FolderFacts, MakeOptions } from "./checkpoint-tools.js";
 export { BUILT_IN_RECIPES, type Recipe, type SlurmSettings } from "./launch/built-in-recipes.js";
 export { type Command, launchCommand, toScript } from "./launch/command.js";
 export { type LaunchOptions, type LaunchPlan, planLaunch, type Rendezvous } from "./launch/plan.js";

@@ -1,6 +1,6 @@
 /** What a launch has to make first: merged weights, a checkpoint for another number of GPUs. */
 import { execFileSync } from "node:child_process";
-import { cp, mkdir, readdir, rm, stat, truncate, utimes, writeFile } from "node:fs/promises";
+import { cp, mkdir, readdir, readFile, rm, stat, truncate, utimes, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { beforeAll, expect, test } from "vitest";
@@ -253,6 +253,34 @@ test("--reshard goes on from the newest of all runs that it made of one", async 
   expect(back.stdout).toContain(`${run.split("/").at(-1)}/resharded/last-3ranks.ckpt`);
   await countSteps(last, 2);
   await rm(three, { recursive: true });
+});
+
+test("what is odd about the checkpoint is said where something is made of it", async () => {
+  const odd = join(folder, "Vista/logs/odd");
+  const checkpoint = join(odd, "checkpoints/last.ckpt");
+  await cp(fileURLToPath(new URL("../../fixtures/zero/stage3-fp32-2ranks", import.meta.url)), checkpoint, {
+    recursive: true,
+  });
+  const tag = join(checkpoint, await readFile(join(checkpoint, "latest"), "utf8"));
+  const shard = (rank: number) => join(tag, `zero_pp_rank_${rank}_mp_rank_00_optim_states.pt`);
+  await cp(shard(0), shard(1));
+  await cp(join(run, "configs"), join(odd, "configs"), { recursive: true });
+  const torchrun = join(folder, "torchrun-odd");
+  await writeFile(torchrun, "#!/bin/bash\n", { mode: 0o755 });
+  const start = ["phase1", "--resume", odd, "--nodes", "1", "--gpus", "3", "--reshard", "--skip-checks"];
+  for (const command of [
+    ["finish", odd, "--steps", "merge"],
+    [...start, "--torchrun", torchrun],
+  ]) {
+    const { code, stderr } = await cli(...command);
+    expect(code, stderr).toBe(0);
+    expect(stderr).toContain(
+      "vista-train: warning: the shards of ranks 0 and 1 hold the same weights: one may be a copy of the other\n",
+    );
+  }
+  await rm(join(odd, "pytorch_model.bin"));
+  expect((await cli("finish", odd, "--steps", "merge", "--quiet")).stderr).toBe("");
+  await rm(odd, { recursive: true });
 });
 
 test("what was resharded is made anew where it is damaged, or older than the checkpoint", async () => {

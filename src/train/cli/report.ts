@@ -28,6 +28,13 @@ export function findingLines(findings: readonly TrainFinding[]): string[] {
   return lines;
 }
 
+/** Returns what prints a warning about a checkpoint, unless only errors are wanted. */
+export function warningsTo(quiet = false): (text: string) => void {
+  return (text) => {
+    if (!quiet) process.stderr.write(`vista-train: warning: ${oneLine(text, MAX_TEXT)}\n`);
+  };
+}
+
 /** Counts findings by severity, as in `2 errors, 1 warning` or `nothing found`. */
 function countFindings(findings: readonly TrainFinding[]): string {
   const counts = SEVERITIES.map((severity) => findings.filter((one) => one.severity === severity))

@@ -28,7 +28,7 @@ import { runTraining, type TrainingResult } from "../run/run.js";
 import { newRuns } from "../run/runs.js";
 import { MAX_REQUEUES, RENDEZVOUS_TIMEOUT } from "./options.js";
 import { findRecipe, makePlan, readRecipes, refuseWithoutEffect, type StartFlags } from "./plan.js";
-import { checkSelectors, failureLines, findingLines, verdict } from "./report.js";
+import { checkSelectors, failureLines, findingLines, verdict, warningsTo } from "./report.js";
 import { finish } from "./run-finish.js";
 import { asStarted, byFile } from "./started.js";
 
@@ -177,7 +177,7 @@ function scriptOptions({ step, then, flags }: Launch): SlurmScriptOptions {
 async function prepareHere(step: Preparation, quiet: boolean, context: CommandContext): Promise<void> {
   if (!quiet)
     process.stderr.write(`vista-train: ${step.doing} ${oneLine(step.input)} into ${oneLine(step.output)}\n`);
-  await runWithProgress(quiet, context.signal, (run) => step.run(run));
+  await runWithProgress(quiet, context.signal, (run) => step.run({ ...run, onWarning: warningsTo(quiet) }));
 }
 
 async function submitJob(whole: Launch, system: System): Promise<void> {

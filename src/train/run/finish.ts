@@ -1,7 +1,7 @@
 /** The steps that follow a training that ended well: its shards are merged, and made into a file for inference. */
 import { join } from "node:path";
 import { VistaError } from "../../core/errors.js";
-import type { RunOptions } from "../../core/progress.js";
+import type { MakeOptions } from "../checkpoint-tools.js";
 import { resolveWeights } from "./checkpoints.js";
 
 /** A step: `merge` makes pytorch_model.bin from ZeRO shards, `to-st` makes the file for inference. */
@@ -26,7 +26,7 @@ export function parseSteps(text: string): Step[] {
 export async function finishRun(
   run: string,
   steps: readonly Step[],
-  options: RunOptions = {},
+  options: MakeOptions = {},
 ): Promise<string[]> {
   const { file, checkpoint, fresh } = await resolveWeights(run);
   if (checkpoint === undefined) {

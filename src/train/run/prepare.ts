@@ -1,9 +1,8 @@
 /** The preparation of a training: weights merged from shards, or a checkpoint made for this number of GPUs. */
 
-import { mkdir } from "node:fs/promises";
 import { basename, dirname, join } from "node:path";
 import { namesIn } from "../../core/io/regular.js";
-import type { RunOptions } from "../../core/progress.js";
+import type { MakeOptions } from "../checkpoint-tools.js";
 import { fromVista, isCheckpoint, type LaunchPlan, resumedRun } from "../launch/plan.js";
 import type { JobStep } from "../launch/slurm.js";
 import {
@@ -21,7 +20,7 @@ export interface Preparation extends Omit<JobStep, "command"> {
   /** The words of `vista-ckpt` that do it. */
   words: string[];
   /** Does it in this process. @throws VistaError what merging and resharding throw */
-  run(options: RunOptions): Promise<void>;
+  run(options: MakeOptions): Promise<void>;
 }
 
 /** A checkpoint that was saved by another number of GPUs than would go on with it. */
@@ -154,16 +153,13 @@ export function preparationOf(
   if (change !== undefined) {
     const { checkpoint: input, output, wanted, done } = change;
     const words = ["reshard", input, "--ranks", String(wanted), "-o", output, "--force"];
-    const run = async (options: RunOptions) => {
-      const { reshardCheckpoint } = await import("../checkpoint-tools.js");
-      await mkdir(dirname(output), { recursive: true });
-      await reshardCheckpoint(input, output, { ...options, ranks: wanted, force: true });
-    };
+    const run = async (options: MakeOptions) =>
+      (await import("../checkpoint-tools.js")).makeResharded(input, output, wanted, options);
     return done ? undefined : { doing: "resharding", input, output, words, run };
   }
   if (weights?.checkpoint === undefined || weights.fresh) return undefined;
   const { checkpoint: input, file: output } = weights;
-  const run = async (options: RunOptions) =>
+  const run = async (options: MakeOptions) =>
     (await import("../checkpoint-tools.js")).makeFile("merge", input, output, options);
   return { doing: "merging", input, output, words: ["merge", input, "-o", output, "--force"], run };
 }
