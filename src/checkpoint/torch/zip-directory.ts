@@ -156,8 +156,10 @@ async function endContradiction(
   fileLength: number,
 ): Promise<string | undefined> {
   const record = Buffer.alloc(Math.min(ZIP64_END_RECORD, fileLength - end));
-  const read = promisify(reader.read.bind(reader)) as (...args: unknown[]) => Promise<void>;
-  await read(record, 0, record.length, end);
+  // Not by `promisify`, which takes longer than the read.
+  await new Promise<void>((resolve, reject) => {
+    reader.read(record, 0, record.length, end, (error) => (error ? reject(error) : resolve()));
+  });
   const signature = record.length < END_RECORD ? 0 : record.readUInt32LE(0);
   const isZip64 = signature === 0x06064b50 && record.length === ZIP64_END_RECORD;
   if (!isZip64 && signature !== 0x06054b50) return `behind its ${end - start} bytes stands no end record`;

@@ -13,8 +13,9 @@ import { ALIGNMENT, LOCAL_HEADER, U32_MAX } from "./zip-form.js";
 
 /** The bytes that are read at once of a local file where the next record is near: the headers of more records lie in them. */
 const BLOCK = 64 * 1024;
-/** The largest distance in bytes to the next record at which a block is worth its reading. */
+/** The largest distance in bytes to the next record at which a block is worth its reading, and the least number of records. */
 const NEAR = 8 * 1024;
+const MANY = 32;
 
 export interface TorchZip {
   readonly file: SourceFile;
@@ -178,6 +179,8 @@ class RecordPlaces {
   #block: Buffer = Buffer.alloc(0);
   /** Settles when the block is there; nothing where it is. */
   #reading: Promise<void> | undefined;
+  /** Whether headers that lie near one another are read together. A shard of ZeRO-2 has few records, and there are many shards. */
+  readonly #isBlockwise: boolean;
   /** Tells whether the rule serves for this file; nothing where all headers are read. */
   readonly #predictable: Promise<boolean> | undefined;
 
@@ -186,6 +189,7 @@ class RecordPlaces {
     private readonly within: Stretch,
     entries: readonly ZipEntry[],
   ) {
+    this.#isBlockwise = file.isLocal && entries.length >= MANY;
     // Over a network each local header would be a request. Those that came with the directory show whether torch's rule holds in
     // this file; if so, it is used for the others, and the checksums of their data confirm it.
     if (!file.isLocal) this.#predictable = this.#holdsHere(entries);
@@ -238,7 +242,7 @@ class RecordPlaces {
   #header({ offset, limit }: ZipEntry): Promise<Buffer> | Buffer {
     const at = this.within.start + offset;
     if (at < this.#start || at + LOCAL_HEADER > this.#start + this.#block.length) {
-      const isNear = this.file.isLocal && limit - offset <= NEAR;
+      const isNear = this.#isBlockwise && limit - offset <= NEAR;
       this.#block = Buffer.allocUnsafe(isNear ? Math.min(BLOCK, this.within.length - offset) : LOCAL_HEADER);
       this.#start = at;
       this.#reading = this.file.readSmall(this.#block, at);
