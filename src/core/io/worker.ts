@@ -23,7 +23,7 @@ interface Writing {
 type Order<Task> = { task: Task } | { stop: unknown };
 
 /** The number of bytes that a task has to read below which a thread costs more than it saves. */
-export const WORKER_FROM = 32 << 20;
+export const TASK_WORKER_FROM = 32 << 20;
 
 /**
  * Runs each task that is sent to the thread; a thread's module calls it. An error of this package or of the file system is

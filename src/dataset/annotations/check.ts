@@ -2,7 +2,7 @@
 import { existsSync } from "node:fs";
 import { basename, join } from "node:path";
 import { isVistaError, throwIfAborted } from "../../core/errors.js";
-import { runWorker, WORKER_FROM } from "../../core/io/worker.js";
+import { runWorker, TASK_WORKER_FROM } from "../../core/io/worker.js";
 import { formatCount as count, plural } from "../../core/text.js";
 import type { AnnotationTally, Check, CheckOptions, CheckSummary, Finding, QuickTally } from "../finding.js";
 import { readSplits, type Split } from "../opendv/meta.js";
@@ -99,7 +99,7 @@ async function* findings(
     if (message.unusable !== undefined) Object.assign(options.unusable!, message.unusable);
     for (const one of message.missing) options.onMissing?.(one);
   };
-  if (total >= WORKER_FROM) {
+  if (total >= TASK_WORKER_FROM) {
     await runWorker(new URL("./annotations-worker.js", import.meta.url), task, options.signal, onMessage);
   } else await runAnnotations(task, onMessage, () => options.signal?.aborted ?? false);
   throwIfAborted(options.signal);

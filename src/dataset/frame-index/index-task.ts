@@ -1,7 +1,7 @@
 /** The reading of large files for an index, in a worker thread where they are large enough for that. */
 import { statSync } from "node:fs";
 import { fromSystem } from "../../core/errors.js";
-import { runWorker, WORKER_FROM } from "../../core/io/worker.js";
+import { runWorker, TASK_WORKER_FROM } from "../../core/io/worker.js";
 import type { RunOptions } from "../../core/progress.js";
 import { sum } from "../../core/sum.js";
 import { readChains } from "./chains.js";
@@ -53,7 +53,7 @@ export async function readLarge<Name extends keyof Work>(
   const task = { work, input } as IndexTask;
   const onMessage = ({ bytes }: IndexMessage) => onProgress?.({ phase, done: bytes, total, unit: "bytes" });
   const result =
-    total < WORKER_FROM
+    total < TASK_WORKER_FROM
       ? runIndexTask(task, onMessage)
       : await runWorker(new URL("./index-worker.js", import.meta.url), task, signal, onMessage);
   return result as ReturnType<Work[Name]>;

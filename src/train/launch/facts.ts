@@ -167,10 +167,8 @@ function readerOf(config: ConfigTree) {
 function savingFacts({ raw, given, number, isUnclear, count, problems }: Reader) {
   const everyEpochs = count("lightning.modelcheckpoint.params.every_n_epochs");
   const everySteps = count("lightning.modelcheckpoint.params.every_n_train_steps");
-  const [ends, validates] = [
-    `${CHECKPOINTS}.save_on_train_epoch_end`,
-    "lightning.trainer.check_val_every_n_epoch",
-  ] as const;
+  const ends = `${CHECKPOINTS}.save_on_train_epoch_end`;
+  const validates = "lightning.trainer.check_val_every_n_epoch";
   const validatesEvery = number(validates) === 1 || raw(validates) === undefined || isUnclear(validates);
   const savesAtEpochEnd = typeof raw(ends) === "boolean" ? raw(ends) === true : validatesEvery;
   if (!savesAtEpochEnd && !everySteps) {

@@ -10,7 +10,7 @@ import {
 } from "../../../core/io/output-folder.js";
 import { openRegular, sizeOf } from "../../../core/io/regular.js";
 import { settleAll } from "../../../core/io/settle.js";
-import { runWorker, WORKER_FROM } from "../../../core/io/worker.js";
+import { runWorker, TASK_WORKER_FROM } from "../../../core/io/worker.js";
 import type { RunOptions } from "../../../core/progress.js";
 import { sum } from "../../../core/sum.js";
 import { loadTables, type Tables } from "../../nuscenes/read/load-tables.js";
@@ -264,7 +264,7 @@ async function writeLarge(job: Job): Promise<void> {
       result.unattached += message.unattached;
     };
     try {
-      if (boxBytes + dataBytes < WORKER_FROM) runInterpolation(task, take);
+      if (boxBytes + dataBytes < TASK_WORKER_FROM) runInterpolation(task, take);
       else await runWorker(new URL("./interpolate-worker.js", import.meta.url), task, signal, take);
     } catch (error) {
       throw fromSystem(error, task.from, "make the table");

@@ -3,7 +3,7 @@
 import { resolve } from "node:path";
 import { sizeOf } from "../../../core/io/regular.js";
 import { remember } from "../../../core/maps.js";
-import { compareText } from "../../../core/text.js";
+import { compareText, words } from "../../../core/text.js";
 import type { Finding } from "../../finding.js";
 import { joinPath } from "../../paths.js";
 import { shortestPath } from "../read/file-names.js";
@@ -13,15 +13,17 @@ import type { Names } from "./names.js";
 import { finding } from "./rules.js";
 
 /** The categories that the devkit has a colour for (`nuscenes/utils/color_map.py` of 1.2.0); a peer test compares them with it. */
-export const COLOURED_CATEGORIES: ReadonlySet<string> = new Set([
-  "noise", "animal", "human.pedestrian.adult", "human.pedestrian.child", "human.pedestrian.construction_worker",
-  "human.pedestrian.personal_mobility", "human.pedestrian.police_officer", "human.pedestrian.stroller",
-  "human.pedestrian.wheelchair", "movable_object.barrier", "movable_object.debris",
-  "movable_object.pushable_pullable", "movable_object.trafficcone", "static_object.bicycle_rack", "vehicle.bicycle",
-  "vehicle.bus.bendy", "vehicle.bus.rigid", "vehicle.car", "vehicle.construction", "vehicle.emergency.ambulance",
-  "vehicle.emergency.police", "vehicle.motorcycle", "vehicle.trailer", "vehicle.truck", "flat.driveable_surface",
-  "flat.other", "flat.sidewalk", "flat.terrain", "static.manmade", "static.other", "static.vegetation", "vehicle.ego",
-]); // biome-ignore format: a list of names
+export const COLOURED_CATEGORIES: ReadonlySet<string> = new Set(
+  words(`
+    noise animal human.pedestrian.adult human.pedestrian.child human.pedestrian.construction_worker
+    human.pedestrian.personal_mobility human.pedestrian.police_officer human.pedestrian.stroller
+    human.pedestrian.wheelchair movable_object.barrier movable_object.debris
+    movable_object.pushable_pullable movable_object.trafficcone static_object.bicycle_rack vehicle.bicycle
+    vehicle.bus.bendy vehicle.bus.rigid vehicle.car vehicle.construction vehicle.emergency.ambulance
+    vehicle.emergency.police vehicle.motorcycle vehicle.trailer vehicle.truck flat.driveable_surface
+    flat.other flat.sidewalk flat.terrain static.manmade static.other static.vegetation vehicle.ego
+  `),
+);
 
 /** Yields the categories that the devkit cannot use beside a table of labels: each must have an index there, and a colour. */
 export function* categoryFindings(names: Names): Generator<Finding> {

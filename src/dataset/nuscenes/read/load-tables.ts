@@ -5,7 +5,7 @@ import { setImmediate as nextTurn } from "node:timers/promises";
 import { isSystemError, rethrowExhausted, throwIfAborted } from "../../../core/errors.js";
 import { isAbsent } from "../../../core/io/regular.js";
 import { settleAll } from "../../../core/io/settle.js";
-import { TaskThread, WORKER_FROM } from "../../../core/io/worker.js";
+import { TASK_WORKER_FROM, TaskThread } from "../../../core/io/worker.js";
 import type { RunOptions } from "../../../core/progress.js";
 import { sum } from "../../../core/sum.js";
 import {
@@ -107,7 +107,7 @@ export async function loadTables(folder: string, options: LoadOptions): Promise<
       new URL("./tables-worker.js", import.meta.url),
       options.signal,
     );
-  const threads = total < WORKER_FROM ? undefined : [start(), start()];
+  const threads = total < TASK_WORKER_FROM ? undefined : [start(), start()];
   const run = async <Name extends keyof Work>(
     thread: number,
     work: Name,
