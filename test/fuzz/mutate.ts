@@ -98,6 +98,8 @@ function oddValue(random: Random): unknown {
     () => random.pick(ODD_NAMES),
     () => [],
     () => ({}),
+    // JavaScript makes neither a text nor a number of it.
+    () => ({ toString: 1, valueOf: 1 }),
     () => Array(random.size(300)).fill(random.pick(ODD_NUMBERS)),
     () => nested(random.size(3000)),
     () => "x".repeat(random.size(20_000)),

@@ -90,11 +90,13 @@ export function recordFaults(record: unknown, needed = FRAMES): RecordFault[] {
     const at = field.findIndex(
       (item) => typeof item !== type || (type === "number" && !Number.isFinite(item)),
     );
-    const large = type === "number" ? field.find((item) => !fitsFloat32(item)) : undefined;
-    if (at >= 0) fault("shape", key, `[${at}] is ${kindOf(field[at])}, not a ${type}`);
-    else if (large !== undefined)
-      fault("shape", key, ` has ${large}, which is infinite as float32, torch's type for it`);
-    else return field.length;
+    if (at >= 0) {
+      fault("shape", key, `[${at}] is ${kindOf(field[at])}, not a ${type}`);
+      return undefined;
+    }
+    const large = type === "number" ? (field as number[]).find((item) => !fitsFloat32(item)) : undefined;
+    if (large === undefined) return field.length;
+    fault("shape", key, ` has ${large}, which is infinite as float32, torch's type for it`);
     return undefined;
   };
   const numbers = (key: string, lengths: readonly number[]) => {

@@ -692,6 +692,13 @@ describe("nuScenes.json", () => {
     "record 4",
     /"traj" has 3.4028236e\+38, which is infinite as float32/,
   );
+  fault(
+    "shape",
+    "an object in the trajectory that JavaScript makes no number of",
+    one({ traj: [0.5, { toString: 1, valueOf: 1 }, 0, 0, 0, 0, 0, 0, 0, 0] }),
+    "record 4",
+    /"traj"\[1\] is an object, not a number/,
+  );
   nearMiss("shape", "the largest number of float32", one({ angle: [3.4028235e38, 0, 0, 0, 0] }));
   fault("shape", "cmd as text", one({ cmd: "3" }), "record 4", /"cmd" is the string "3", not an integer/);
   fault(
