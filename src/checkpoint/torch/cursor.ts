@@ -9,11 +9,12 @@ export class PickleCursor {
   at: number;
   /** The offset at which the current operation starts, for error messages. */
   operation: number;
-  readonly #data: Buffer;
+  private readonly data: Buffer;
+  private readonly size: number;
   /** The same bytes, for numbers: Buffer's own functions check again what {@link take} has, in JavaScript. */
-  readonly #view: DataView;
+  private readonly view: DataView;
   /** The offset at which the frame ends that the current operation lies in; infinite outside of frames. */
-  #frameEnd = Infinity;
+  private frameEnd = Infinity;
 
   constructor(
     data: Uint8Array,
@@ -21,8 +22,9 @@ export class PickleCursor {
     private readonly path: string,
     private readonly record: string | undefined,
   ) {
-    this.#data = Buffer.from(data.buffer, data.byteOffset, data.byteLength);
-    this.#view = new DataView(data.buffer, data.byteOffset, data.byteLength);
+    this.data = Buffer.from(data.buffer, data.byteOffset, data.byteLength);
+    this.view = new DataView(data.buffer, data.byteOffset, data.byteLength);
+    this.size = data.byteLength;
     this.at = start;
     this.operation = start;
     if (data.byteLength - start > PICKLE_LIMITS.size) {
@@ -35,28 +37,30 @@ export class PickleCursor {
    * a name, and so calls another one than a reader without frames has seen.
    */
   opcode(): number {
-    if (this.at >= this.#frameEnd) {
-      if (this.at > this.#frameEnd) this.fail("an operation that reaches beyond the end of its frame");
-      this.#frameEnd = Infinity;
+    const { at } = this;
+    if (at >= this.frameEnd) {
+      if (at > this.frameEnd) this.fail("an operation that reaches beyond the end of its frame");
+      this.frameEnd = Infinity;
     }
-    this.operation = this.at;
-    return this.u8();
+    if (at >= this.size) this.short(`1 byte wanted at ${at}, 0 left`);
+    this.operation = at;
+    this.at = at + 1;
+    return this.data[at]!;
   }
 
   /** Reads the argument of FRAME: the number of bytes from here on that are read together, which pickles do in no other frame. */
   frame(): void {
     const length = this.length8();
-    if (this.#frameEnd !== Infinity) this.fail("a frame within another frame");
-    if (length > this.#data.length - this.at)
-      this.short(`a frame of ${length} bytes, ${this.#data.length - this.at} left`);
-    this.#frameEnd = this.at + length;
+    if (this.frameEnd !== Infinity) this.fail("a frame within another frame");
+    if (length > this.size - this.at) this.short(`a frame of ${length} bytes, ${this.size - this.at} left`);
+    this.frameEnd = this.at + length;
   }
 
   /** Moves past `count` bytes and returns where they start. */
   take(count: number): number {
     const at = this.at;
-    if (count > this.#data.length - at) {
-      this.short(`${count} bytes wanted at ${at}, ${this.#data.length - at} left`);
+    if (count > this.size - at) {
+      this.short(`${count} bytes wanted at ${at}, ${this.size - at} left`);
     }
     this.at = at + count;
     return at;
@@ -64,41 +68,41 @@ export class PickleCursor {
 
   /** Reads a byte, without {@link take} for the sake of speed: every operation begins with one. */
   u8(): number {
-    if (this.at >= this.#data.length) this.short(`1 byte wanted at ${this.at}, 0 left`);
-    return this.#data[this.at++]!;
+    if (this.at >= this.size) this.short(`1 byte wanted at ${this.at}, 0 left`);
+    return this.data[this.at++]!;
   }
 
   uint32(): number {
-    return this.#view.getUint32(this.take(4), true);
+    return this.view.getUint32(this.take(4), true);
   }
 
   length8(): number {
-    const length = this.#view.getBigUint64(this.take(8), true);
-    if (length > BigInt(this.#data.length)) {
-      this.short(`a length of ${length} bytes in a pickle of ${this.#data.length}`);
+    const length = this.view.getBigUint64(this.take(8), true);
+    if (length > BigInt(this.size)) {
+      this.short(`a length of ${length} bytes in a pickle of ${this.size}`);
     }
     return Number(length);
   }
 
   text(length: number): string {
     const at = this.take(length);
-    const text = this.#data.toString("utf8", at, at + length);
+    const text = this.data.toString("utf8", at, at + length);
     // U+FFFD stands for bytes that are no UTF-8: names that differ only in such bytes must not become the same.
-    return text.includes("\ufffd") ? this.#utf8(at, at + length) : text;
+    return text.includes("\ufffd") ? this.utf8(at, at + length) : text;
   }
 
   /** Decodes UTF-8 with lone surrogates, as Python's pickle writes and reads them. */
-  #utf8(start: number, end: number): string {
+  private utf8(start: number, end: number): string {
     const parts: string[] = [];
     let from = start;
     let highEnd = -1;
     const plain = (to: number) => {
-      const bytes = this.#data.subarray(from, to);
+      const bytes = this.data.subarray(from, to);
       if (!isUtf8(bytes)) this.fail("text that is no UTF-8");
       parts.push(bytes.toString("utf8"));
     };
-    for (let i = this.#data.indexOf(0xed, start); i >= 0 && i < end; i = this.#data.indexOf(0xed, i + 1)) {
-      const [second, third] = [this.#data[i + 1]!, this.#data[i + 2]!];
+    for (let i = this.data.indexOf(0xed, start); i >= 0 && i < end; i = this.data.indexOf(0xed, i + 1)) {
+      const [second, third] = [this.data[i + 1]!, this.data[i + 2]!];
       if (i + 2 >= end || second < 0xa0 || second > 0xbf || (third & 0xc0) !== 0x80) continue;
       if (second >= 0xb0 && i === highEnd) this.fail(TWO_HALVES);
       if (second < 0xb0) highEnd = i + 3;
@@ -112,11 +116,11 @@ export class PickleCursor {
 
   bytes(length: number): Uint8Array {
     const at = this.take(length);
-    return this.#data.subarray(at, at + length);
+    return this.data.subarray(at, at + length);
   }
 
   line(): string {
-    const line = this.#line();
+    const line = this.lineBytes();
     if (line.length === 0) this.fail("a line without anything in it");
     const text = line.toString("utf8");
     if (text.includes("\ufffd") && !isUtf8(line)) this.fail("text that is no UTF-8");
@@ -125,7 +129,7 @@ export class PickleCursor {
 
   /** Reads the argument of UNICODE, which is Latin-1 with escapes for all other characters (raw-unicode-escape). */
   rawUnicode(): string {
-    const text = this.#line().toString("latin1");
+    const text = this.lineBytes().toString("latin1");
     if (ESCAPED_PAIR.test(text)) this.fail(TWO_HALVES);
     return text.replace(/\\(?:U(.{0,8})|u(.{0,4})|\\)/gs, (whole, long?: string, short?: string) => {
       const digits = long ?? short;
@@ -138,10 +142,10 @@ export class PickleCursor {
     });
   }
 
-  #line(): Buffer {
-    const end = this.#data.indexOf(0x0a, this.at);
+  private lineBytes(): Buffer {
+    const end = this.data.indexOf(0x0a, this.at);
     if (end < 0) this.short("a line without an end");
-    const line = this.#data.subarray(this.at, end);
+    const line = this.data.subarray(this.at, end);
     this.at = end + 1;
     return line;
   }
@@ -154,7 +158,7 @@ export class PickleCursor {
     const at = this.take(length);
     if (length === 0) return 0;
     let hex = "";
-    for (let i = at + length - 1; i >= at; i--) hex += this.#data[i]!.toString(16).padStart(2, "0");
+    for (let i = at + length - 1; i >= at; i--) hex += this.data[i]!.toString(16).padStart(2, "0");
     return safeNumber(BigInt.asIntN(8 * length, BigInt(`0x${hex}`)));
   }
 
@@ -172,7 +176,7 @@ export class PickleCursor {
 
   /** Reads the argument of STRING, a quoted literal of Python's bytes. */
   literal(): string | PyLatin1 {
-    const line = this.#line().toString("latin1");
+    const line = this.lineBytes().toString("latin1");
     const quoted = line.length >= 2 && (line[0] === "'" || line[0] === '"') && line.at(-1) === line[0];
     if (!quoted) this.fail("a STRING without quotes");
     const pattern = /\\(?:x([0-9a-fA-F]{2})|([0-7]{1,3})|([\s\S]?))/g;
@@ -207,34 +211,34 @@ export class PickleCursor {
 
   /** Reads the argument of BININT, which is signed. */
   int32(): number {
-    return this.#view.getInt32(this.take(4), true);
+    return this.view.getInt32(this.take(4), true);
   }
 
   uint16(): number {
-    return this.#view.getUint16(this.take(2), true);
+    return this.view.getUint16(this.take(2), true);
   }
 
   /** Reads the argument of BINFLOAT, which is big-endian. */
   float64(): number {
-    return this.#view.getFloat64(this.take(8));
+    return this.view.getFloat64(this.take(8));
   }
 
   /** Throws `TRUNCATED` and not `PICKLE`, so that a caller who gave only the beginning of a file can come back with more. */
   short(what: string): never {
     throw new VistaError("TRUNCATED", `the pickle ends early: ${what}`, {
-      ...this.#where(),
+      ...this.where(),
       hint: "The file is incomplete: copy it again.",
     });
   }
 
   fail(what: string): never {
     throw new VistaError("PICKLE", `not a pickle that can be read: ${what}`, {
-      ...this.#where(),
+      ...this.where(),
       hint: "The file is damaged, or was not written by torch.save.",
     });
   }
 
-  #where(): Where {
+  private where(): Where {
     return { path: this.path, record: this.record, offset: this.operation };
   }
 }

@@ -59,9 +59,9 @@ export const COST = {
 
 /** The account of what a pickle has used so far; `fail` is called where it is too much. */
 export class PickleBudget {
-  #operations = 0;
-  #memory = 0;
-  readonly #allowed: number;
+  private operations = 0;
+  private memory = 0;
+  private readonly allowed: number;
 
   /** Begins the account of one pickle. @param size  the bytes of the pickle */
   constructor(
@@ -69,21 +69,21 @@ export class PickleBudget {
     private readonly fail: (what: string) => never,
   ) {
     const { memory, memoryPerByte, memoryAtMost } = PICKLE_LIMITS;
-    this.#allowed = Math.min(memory + memoryPerByte * size, memoryAtMost);
+    this.allowed = Math.min(memory + memoryPerByte * size, memoryAtMost);
   }
 
   spend(operations: number): void {
-    this.#operations += operations;
-    if (this.#operations > PICKLE_LIMITS.operations) {
+    this.operations += operations;
+    if (this.operations > PICKLE_LIMITS.operations) {
       this.fail(`more than ${PICKLE_LIMITS.operations} operations`);
     }
   }
 
   /** Adds to the memory that the values take. @param bytes  an estimate as in {@link COST} */
   grow(bytes: number): void {
-    this.#memory += bytes;
-    if (this.#memory > this.#allowed) {
-      this.fail(`its values need more than ${this.#allowed} bytes of memory`);
+    this.memory += bytes;
+    if (this.memory > this.allowed) {
+      this.fail(`its values need more than ${this.allowed} bytes of memory`);
     }
   }
 }

@@ -73,321 +73,320 @@ const EMPTY_TUPLE = new PyTuple([]);
 const CHECK_EVERY = 1024;
 
 class Machine {
-  readonly #in: PickleCursor;
-  readonly #exact: ExactReading;
-  #protocol = 0;
-  readonly #stack: PickleStack;
-  readonly #globals = new Map<string, PyGlobal>();
-  readonly #budget: PickleBudget;
+  private readonly input: PickleCursor;
+  private readonly exact: ExactReading;
+  private protocol = 0;
+  private readonly stack: PickleStack;
+  private readonly globals = new Map<string, PyGlobal>();
+  private readonly budget: PickleBudget;
 
   constructor(
     data: Uint8Array,
     private readonly options: PickleOptions,
     start: number,
   ) {
-    this.#in = new PickleCursor(data, start, options.path, options.record);
-    this.#budget = new PickleBudget(data.byteLength - start, (what) => this.#in.fail(what));
-    this.#stack = new PickleStack(this.#in, this.#budget);
-    this.#exact = new ExactReading(this.#in, options.exact ?? false);
+    this.input = new PickleCursor(data, start, options.path, options.record);
+    this.budget = new PickleBudget(data.byteLength - start, (what) => this.input.fail(what));
+    this.stack = new PickleStack(this.input, this.budget);
+    this.exact = new ExactReading(this.input, options.exact ?? false);
   }
 
   forget(): void {
-    this.#stack.clear();
+    this.stack.clear();
   }
 
   run(): { value: PyValue; end: number; protocol: number } {
-    for (let count = 1; ; count++) {
-      const opcode = this.#in.opcode();
-      if (opcode === 0x2e) {
+    const { input, stack } = this;
+    for (;;) {
+      for (let left = CHECK_EVERY; left > 0; left--) {
+        const opcode = input.opcode();
         // STOP
-        const value = this.#stack.pop();
-        return { value, end: this.#in.at, protocol: this.#protocol };
+        if (opcode === 0x2e) return { value: stack.pop(), end: input.at, protocol: this.protocol };
+        this.step(opcode);
       }
-      this.#step(opcode);
-      if (count % CHECK_EVERY === 0) {
-        this.#budget.spend(CHECK_EVERY);
-        this.#stack.checkSize();
-      }
+      this.budget.spend(CHECK_EVERY);
+      stack.checkSize();
     }
   }
 
-  #step(opcode: number) {
+  private step(opcode: number) {
+    const { input, stack } = this;
     switch (opcode) {
       case 0x80: {
         // PROTO
-        const protocol = this.#in.u8();
-        if (protocol > 5) this.#in.fail(`pickle protocol ${protocol}, the highest known is 5`);
-        this.#protocol = protocol;
+        const protocol = input.u8();
+        if (protocol > 5) input.fail(`pickle protocol ${protocol}, the highest known is 5`);
+        this.protocol = protocol;
         return;
       }
       case 0x95: // FRAME
-        return this.#in.frame();
+        return input.frame();
       case 0x28: // MARK
-        return this.#stack.mark();
+        return stack.mark();
       case 0x30: // POP
-        if (!this.#stack.dropMark()) this.#exact.drop([this.#stack.pop()], this.#stack);
+        if (!stack.dropMark()) this.exact.drop([stack.pop()], stack);
         return;
       case 0x31: // POP_MARK
-        return this.#exact.drop(this.#stack.popMark(), this.#stack);
+        return this.exact.drop(stack.popMark(), stack);
       case 0x32: // DUP
-        return this.#stack.push(this.#stack.top());
+        return stack.push(stack.top());
 
       case 0x4e: // NONE
-        return this.#stack.push(null);
+        return stack.push(null);
       case 0x88: // NEWTRUE
-        return this.#stack.push(true);
+        return stack.push(true);
       case 0x89: // NEWFALSE
-        return this.#stack.push(false);
+        return stack.push(false);
       case 0x4a: // BININT: signed
-        return this.#stack.push(this.#in.int32());
+        return stack.push(input.int32());
       case 0x4b: // BININT1
-        return this.#stack.push(this.#in.u8());
+        return stack.push(input.u8());
       case 0x4d: // BININT2
-        return this.#stack.push(this.#in.uint16());
+        return stack.push(input.uint16());
       case 0x8a: // LONG1
-        return this.#stack.push(this.#in.long(this.#in.u8()));
+        return stack.push(input.long(input.u8()));
       case 0x8b: // LONG4
-        return this.#stack.push(this.#in.long(this.#in.uint32()));
+        return stack.push(input.long(input.uint32()));
       case 0x49: // INT
-        return this.#stack.push(this.#in.booleanOrInteger());
+        return stack.push(input.booleanOrInteger());
       case 0x4c: // LONG
-        return this.#stack.push(this.#in.integerText(this.#in.line().replace(/L$/, "")));
+        return stack.push(input.integerText(input.line().replace(/L$/, "")));
       case 0x47: // BINFLOAT: big-endian
-        return this.#stack.push(this.#exact.float(this.#in.float64()));
+        return stack.push(this.exact.float(input.float64()));
       case 0x46: // FLOAT
-        return this.#stack.push(this.#exact.float(this.#in.floatText(this.#in.line())));
+        return stack.push(this.exact.float(input.floatText(input.line())));
 
       case 0x58: // BINUNICODE
-        return this.#stack.pushText(this.#in.text(this.#in.uint32()));
+        return stack.pushText(input.text(input.uint32()));
       case 0x8c: // SHORT_BINUNICODE
-        return this.#stack.pushText(this.#in.text(this.#in.u8()));
+        return stack.pushText(input.text(input.u8()));
       case 0x8d: // BINUNICODE8
-        return this.#stack.pushText(this.#in.text(this.#in.length8()));
+        return stack.pushText(input.text(input.length8()));
       case 0x55: // SHORT_BINSTRING: a str of Python 2
-        return this.#stack.pushText(this.#exact.python2(this.#in.python2Text(this.#in.u8())));
+        return stack.pushText(this.exact.python2(input.python2Text(input.u8())));
       case 0x54: // BINSTRING
-        return this.#stack.pushText(this.#exact.python2(this.#in.python2Text(this.#in.uint32())));
+        return stack.pushText(this.exact.python2(input.python2Text(input.uint32())));
       case 0x56: // UNICODE
-        return this.#stack.pushText(this.#in.rawUnicode());
+        return stack.pushText(input.rawUnicode());
       case 0x53: // STRING
-        return this.#stack.pushText(this.#exact.python2(this.#in.literal()));
+        return stack.pushText(this.exact.python2(input.literal()));
       case 0x42: // BINBYTES
-        return this.#stack.pushNew(this.#in.bytes(this.#in.uint32()), COST.bytes);
+        return stack.pushNew(input.bytes(input.uint32()), COST.bytes);
       case 0x43: // SHORT_BINBYTES
-        return this.#stack.pushNew(this.#in.bytes(this.#in.u8()), COST.bytes);
+        return stack.pushNew(input.bytes(input.u8()), COST.bytes);
       case 0x8e: // BINBYTES8
-        return this.#stack.pushNew(this.#in.bytes(this.#in.length8()), COST.bytes);
+        return stack.pushNew(input.bytes(input.length8()), COST.bytes);
       case 0x96: {
         // BYTEARRAY8
-        const bytes = this.#in.bytes(this.#in.length8());
-        return this.#stack.pushNew(this.#exact.on ? this.#builtin("bytearray", bytes) : bytes, COST.bytes);
+        const bytes = input.bytes(input.length8());
+        return stack.pushNew(this.exact.on ? this.builtin("bytearray", bytes) : bytes, COST.bytes);
       }
 
       case 0x29: // EMPTY_TUPLE
-        return this.#stack.push(EMPTY_TUPLE);
+        return stack.push(EMPTY_TUPLE);
       case 0x85: // TUPLE1
       case 0x86: // TUPLE2
       case 0x87: // TUPLE3
-        return this.#stack.pushTuple(this.#stack.popMany(opcode - 0x84));
+        return stack.pushTuple(stack.popMany(opcode - 0x84));
       case 0x74: // TUPLE
-        return this.#stack.pushTuple(this.#stack.popMark());
+        return stack.pushTuple(stack.popMark());
       case 0x5d: // EMPTY_LIST
-        return this.#stack.pushList([]);
+        return stack.pushList([]);
       case 0x6c: // LIST
-        return this.#stack.pushList(this.#stack.popMark());
+        return stack.pushList(stack.popMark());
       case 0x61: // APPEND
-        return this.#append([this.#stack.pop()]);
+        return this.append([stack.pop()]);
       case 0x65: // APPENDS
-        return this.#append(this.#stack.popMark());
+        return this.append(stack.popMark());
       case 0x7d: // EMPTY_DICT
-        return this.#stack.pushNew(new Map(), COST.dict);
+        return stack.pushNew(new Map(), COST.dict);
       case 0x64: {
         // DICT
-        const items = this.#stack.popMark();
-        this.#stack.pushNew(new Map(), COST.dict);
-        return this.#setItems(items);
+        const items = stack.popMark();
+        stack.pushNew(new Map(), COST.dict);
+        return this.setItems(items);
       }
       case 0x73: // SETITEM
-        return this.#setItems(this.#stack.popMany(2));
+        return this.setItems(stack.popMany(2));
       case 0x75: // SETITEMS
-        return this.#setItems(this.#stack.popMark());
+        return this.setItems(stack.popMark());
       case 0x8f: // EMPTY_SET
-        return this.#stack.pushNew(new Set(), COST.dict);
+        return stack.pushNew(new Set(), COST.dict);
       case 0x90: // ADDITEMS
-        return this.#addItems(this.#stack.popMark());
+        return this.addItems(stack.popMark());
       case 0x91: {
         // FROZENSET
-        const items = this.#stack.popMark();
-        this.#stack.pushNew(
-          this.#exact.on ? this.#builtin("frozenset", items) : new Set(items),
+        const items = stack.popMark();
+        stack.pushNew(
+          this.exact.on ? this.builtin("frozenset", items) : new Set(items),
           COST.dict + COST.entry * items.length,
         );
         return;
       }
 
       case 0x71: // BINPUT
-        return this.#stack.memoize(this.#in.u8());
+        return stack.memoize(input.u8());
       case 0x72: // LONG_BINPUT
-        return this.#stack.memoize(this.#in.uint32());
+        return stack.memoize(input.uint32());
       case 0x70: // PUT
-        return this.#stack.memoize(this.#in.memoIndex());
+        return stack.memoize(input.memoIndex());
       case 0x94: // MEMOIZE
-        return this.#stack.memoize();
+        return stack.memoize();
       case 0x68: // BINGET
-        return this.#stack.recall(this.#in.u8());
+        return stack.recall(input.u8());
       case 0x6a: // LONG_BINGET
-        return this.#stack.recall(this.#in.uint32());
+        return stack.recall(input.uint32());
       case 0x67: // GET
-        return this.#stack.recall(this.#in.memoIndex());
+        return stack.recall(input.memoIndex());
 
       case 0x63: // GLOBAL
-        return this.#stack.push(this.#global(this.#in.line(), this.#in.line()));
+        return stack.push(this.global(input.line(), input.line()));
       case 0x93: {
         // STACK_GLOBAL
-        const [module, name] = this.#stack.popMany(2);
+        const [module, name] = stack.popMany(2);
         if (typeof module !== "string" || typeof name !== "string")
-          this.#in.fail("STACK_GLOBAL without two strings");
-        return this.#stack.push(this.#global(module as string, name as string));
+          input.fail("STACK_GLOBAL without two strings");
+        return stack.push(this.global(module as string, name as string));
       }
       case 0x52: {
         // REDUCE
-        const args = this.#stack.pop();
-        return this.#stack.push(this.#call(this.#stack.pop(), args));
+        const args = stack.pop();
+        return stack.push(this.call(stack.pop(), args));
       }
       case 0x81: {
         // NEWOBJ
-        const [cls, args] = this.#stack.popMany(2);
-        const made = this.#call(cls!, args!);
+        const [cls, args] = stack.popMany(2);
+        const made = this.call(cls!, args!);
         if (made instanceof PyObject) made.isNew = true;
-        return this.#stack.push(made);
+        return stack.push(made);
       }
       case 0x92: {
         // NEWOBJ_EX
-        const [cls, args, kwargs] = this.#stack.popMany(3);
+        const [cls, args, kwargs] = stack.popMany(3);
         const made = new PyObject(cls!, args!, kwargs);
         made.isNew = true;
-        return this.#stack.pushNew(made, COST.object);
+        return stack.pushNew(made, COST.object);
       }
       case 0x62: {
         // BUILD
-        const state = this.#stack.pop();
-        const target = this.#stack.top();
+        const state = stack.pop();
+        const target = stack.top();
         // A state set on anything else (an OrderedDict's __dict__, a tensor's) says nothing about the data.
-        if (this.#exact.on && (!(target instanceof PyObject) || target.state !== undefined))
-          this.#exact.refuse("a state that is set on something else than a new object");
+        if (this.exact.on && (!(target instanceof PyObject) || target.state !== undefined))
+          this.exact.refuse("a state that is set on something else than a new object");
         if (target instanceof PyGlobal)
-          this.options.onOdd?.(`sets attributes of ${target.id} itself`, this.#in.operation);
+          this.options.onOdd?.(`sets attributes of ${target.id} itself`, input.operation);
         if (target instanceof PyObject) target.state = state;
         return;
       }
       case 0x69: {
         // INST
-        const callable = this.#global(this.#in.line(), this.#in.line());
-        return this.#stack.push(this.#call(callable, new PyTuple(this.#stack.popMark())));
+        const callable = this.global(input.line(), input.line());
+        return stack.push(this.call(callable, new PyTuple(stack.popMark())));
       }
       case 0x6f: {
         // OBJ
-        const items = this.#stack.popMark();
-        if (items.length === 0) this.#in.fail("OBJ without a class");
-        return this.#stack.push(this.#call(items[0]!, new PyTuple(items.slice(1))));
+        const items = stack.popMark();
+        if (items.length === 0) input.fail("OBJ without a class");
+        return stack.push(this.call(items[0]!, new PyTuple(items.slice(1))));
       }
       case 0x51: // BINPERSID
-        return this.#stack.push(this.#persistent(this.#stack.pop()));
+        return stack.push(this.persistent(stack.pop()));
       case 0x50: // PERSID
-        return this.#stack.push(this.#persistent(this.#in.line()));
+        return stack.push(this.persistent(input.line()));
       case 0x98: // READONLY_BUFFER
         return;
       default:
-        this.#in.fail(unsupported(opcode));
+        input.fail(unsupported(opcode));
     }
   }
 
   // --- values ---------------------------------------------------------------------------------------------------
 
-  #global(module: string, name: string): PyGlobal {
+  private global(module: string, name: string): PyGlobal {
     const length = Math.max(module.length, name.length);
     if (length > PICKLE_LIMITS.globalName) {
-      this.#in.fail(`a name of ${length} characters, the limit is ${PICKLE_LIMITS.globalName}`);
+      this.input.fail(`a name of ${length} characters, the limit is ${PICKLE_LIMITS.globalName}`);
     }
     // The two names are joined and looked up, however few bytes of the pickle name them, and that work counts.
-    this.#budget.spend((module.length + name.length) >> 4);
+    this.budget.spend((module.length + name.length) >> 4);
     const key = `${module}\n${name}`;
-    let found = this.#globals.get(key);
+    let found = this.globals.get(key);
     if (found === undefined) {
       found = new PyGlobal(module, name);
-      this.#globals.set(key, found);
-      if (this.#globals.size > PICKLE_LIMITS.globals) {
-        this.#in.fail(`more than ${PICKLE_LIMITS.globals} names of classes and functions`);
+      this.globals.set(key, found);
+      if (this.globals.size > PICKLE_LIMITS.globals) {
+        this.input.fail(`more than ${PICKLE_LIMITS.globals} names of classes and functions`);
       }
       this.options.onGlobal?.(found);
     }
     return found;
   }
 
-  #call(callable: PyValue, args: PyValue): PyValue {
-    if (!this.#exact.on && callable instanceof PyGlobal && args instanceof PyTuple) {
+  private call(callable: PyValue, args: PyValue): PyValue {
+    if (!this.exact.on && callable instanceof PyGlobal && args instanceof PyTuple) {
       // Calls such as set(list) and dict(pairs) copy, and a few bytes of pickle must not copy a long list over and over.
       if (Array.isArray(args.items[0])) {
-        this.#budget.spend(args.items[0].length);
-        this.#budget.grow(COST.entry * args.items[0].length);
+        this.budget.spend(args.items[0].length);
+        this.budget.grow(COST.entry * args.items[0].length);
       }
-      this.#budget.grow(COST.tensor);
+      this.budget.grow(COST.tensor);
       const known =
         constructBuiltin(callable, args.items) ??
-        this.options.construct?.(callable, args.items, this.#in.operation);
+        this.options.construct?.(callable, args.items, this.input.operation);
       if (known !== undefined) return known;
     }
     if (!(callable instanceof PyGlobal))
-      this.options.onOdd?.("calls something that is no named class or function", this.#in.operation);
-    this.#budget.grow(COST.object);
+      this.options.onOdd?.("calls something that is no named class or function", this.input.operation);
+    this.budget.grow(COST.object);
     return new PyObject(callable, args);
   }
 
-  #builtin(name: string, argument: PyValue): PyObject {
-    return new PyObject(this.#global("builtins", name), new PyTuple([argument]));
+  private builtin(name: string, argument: PyValue): PyObject {
+    return new PyObject(this.global("builtins", name), new PyTuple([argument]));
   }
 
-  #persistent(id: PyValue): PyValue {
-    if (this.#exact.on) return new PyPersistent(id);
+  private persistent(id: PyValue): PyValue {
+    if (this.exact.on) return new PyPersistent(id);
     if (this.options.persistentId === undefined)
-      return this.#in.fail("a persistent id where none is expected");
-    return this.options.persistentId(id, this.#in.operation);
+      return this.input.fail("a persistent id where none is expected");
+    return this.options.persistentId(id, this.input.operation);
   }
 
-  #append(items: PyValue[]): void {
-    const target = this.#stack.top();
-    this.#exact.beforeState(target);
+  private append(items: PyValue[]): void {
+    const target = this.stack.top();
+    this.exact.beforeState(target);
     if (target instanceof PyObject) target.listItems ??= [];
     const list = target instanceof PyObject ? target.listItems : target;
-    if (!Array.isArray(list)) this.#in.fail("items appended to something that is not a list");
+    if (!Array.isArray(list)) this.input.fail("items appended to something that is not a list");
     // The items are pushed one by one, because push(...items) of a long list would overflow the call stack.
-    this.#budget.grow(COST.slot * items.length);
+    this.budget.grow(COST.slot * items.length);
     for (const item of items) (list as PyValue[]).push(item);
   }
 
-  #setItems(items: PyValue[]): void {
-    if (items.length % 2 !== 0) this.#in.fail("a dict item without a value");
-    const target = this.#stack.top();
-    this.#exact.beforeState(target);
+  private setItems(items: PyValue[]): void {
+    if (items.length % 2 !== 0) this.input.fail("a dict item without a value");
+    const target = this.stack.top();
+    this.exact.beforeState(target);
     if (target instanceof PyObject && target.dictItems === undefined) {
-      this.#budget.grow(COST.dict);
+      this.budget.grow(COST.dict);
       target.dictItems = new Map();
     }
     const dict = target instanceof PyObject ? target.dictItems : target;
-    if (!(dict instanceof Map)) this.#in.fail("items set on something that is not a dict");
-    this.#budget.grow((COST.entry * items.length) / 2);
+    if (!(dict instanceof Map)) this.input.fail("items set on something that is not a dict");
+    this.budget.grow((COST.entry * items.length) / 2);
     for (let i = 0; i < items.length; i += 2) (dict as PyDict).set(items[i]!, items[i + 1]!);
   }
 
-  #addItems(items: PyValue[]): void {
-    const target = this.#stack.top();
+  private addItems(items: PyValue[]): void {
+    const target = this.stack.top();
     if (target instanceof PyObject) {
-      if (this.#exact.on) this.#exact.refuse("items added to a subclass of set");
-      this.#append(items);
+      if (this.exact.on) this.exact.refuse("items added to a subclass of set");
+      this.append(items);
     } else if (target instanceof Set) {
-      this.#budget.grow(COST.entry * items.length);
+      this.budget.grow(COST.entry * items.length);
       for (const item of items) target.add(item);
-    } else this.#in.fail("items added to something that is not a set");
+    } else this.input.fail("items added to something that is not a set");
   }
 }
 
