@@ -255,8 +255,8 @@ class Machine {
       }
       case 0x81: {
         // NEWOBJ
-        const [cls, args] = stack.popMany(2);
-        const made = this.call(cls!, args!);
+        const args = stack.pop();
+        const made = this.call(stack.pop(), args);
         if (made instanceof PyObject) made.isNew = true;
         return stack.push(made);
       }

@@ -104,7 +104,11 @@ export class TorchValues {
   /** Reads a persistent id, `('storage', class, key, location, numel[, view])`. */
   #persistentId(id: PyValue, at: number): PyValue {
     const items = id instanceof PyTuple ? id.items : [];
-    const [tag, cls, key, , numel] = items;
+    // Not `const [tag, cls] = items`: before V8 optimises, that takes an iterator and an object for each item.
+    const tag = items[0];
+    const cls = items[1];
+    const key = items[2];
+    const numel = items[4];
     if (typeof id === "string") {
       throw this.#error(
         "UNSUPPORTED",
@@ -183,9 +187,10 @@ export class TorchValues {
     metadata: PyValue | undefined,
     at: number,
   ): TorchTensor | TorchUnreadable {
-    const [storage, offset, size, stride] = args;
-    const shape = this.#dimensions(size);
-    const strides = this.#dimensions(stride);
+    const storage = args[0];
+    const offset = args[1];
+    const shape = this.#dimensions(args[2]);
+    const strides = this.#dimensions(args[3]);
     if (
       !(storage instanceof TorchStorage) ||
       !isCount(offset) ||
@@ -248,7 +253,7 @@ export function dimensions(value: PyValue | undefined): number[] | undefined {
   // A set is left out because asItems would copy it before its size is known.
   const items = value instanceof Set ? undefined : asItems(value);
   if (items !== undefined && items.length > PICKLE_LIMITS.dimensions) return undefined;
-  return items?.every(isCount) ? [...(items as readonly number[])] : undefined;
+  return items?.every(isCount) ? (items.slice() as number[]) : undefined;
 }
 
 /**
