@@ -241,6 +241,7 @@ const ODD_YAML = [
   "1e999",
   "~",
   "<<: [1]",
+  "{ toString: 1, valueOf: 1 }",
 ];
 
 function mutateYaml(text: string, random: Random): Buffer {

@@ -25,6 +25,8 @@ export const statfs = atOnce(fs.statfsSync);
 
 /** What src/ calls of a FileHandle. */
 class Handle {
+  #isOpen = true;
+
   constructor(readonly fd: number) {}
 
   async stat() {
@@ -51,8 +53,10 @@ class Handle {
     fs.fsyncSync(this.fd);
   }
 
+  /** Closes the file, once, as a FileHandle does: the number may be another file's by the next call. */
   async close() {
-    fs.closeSync(this.fd);
+    if (this.#isOpen) fs.closeSync(this.fd);
+    this.#isOpen = false;
   }
 }
 
