@@ -10,7 +10,7 @@ import { describedTensors, type UnreadableTensor } from "./torch/named-tensors.j
 import type { PyDict } from "./torch/objects.js";
 import { LOOK_UPS, readOpenTorchFile, readTorchZip, versionProblem } from "./torch/read.js";
 import { type FoundStateDict, findStateDict } from "./torch/state-dicts.js";
-import { type StorageUse, storagesIn, walk } from "./torch/storages.js";
+import { type StorageUse, storagesIn } from "./torch/storages.js";
 import { TorchTensor, unsupportedTensor } from "./torch/values.js";
 import { openTorchZip, type TorchZip } from "./torch/zip.js";
 import { type NamedRange, rangeOf } from "./verify-ranges.js";
@@ -33,10 +33,12 @@ export class ContentsReader {
   /**
    * Makes a reader that adds what is wrong to `notes`.
    * @param key  the keys of the state dict whose values are searched for NaN and infinity
+   * @param isOptimizer  whether the file is known to be an optimizer's, in which no state dict is looked for
    */
   constructor(
     private readonly notes: Notes,
     private readonly key: string | undefined,
+    private readonly isOptimizer: boolean,
   ) {}
 
   /** @param read  the same file, where its pickle was read before */
@@ -152,11 +154,16 @@ export class ContentsReader {
    * nothing. A tensor that its storage cannot hold is a problem.
    */
   async #weightStorages(torchFile: TorchFile): Promise<Map<string, StorageUse>> {
-    const { storages, tensors } = storagesIn(torchFile.value, torchFile.file.path);
+    const unreadable = new Unreadable();
+    const { path } = torchFile.file;
+    const { storages, tensors } = storagesIn(torchFile.value, path, (value, at) =>
+      unreadable.look(value, at),
+    );
     await this.#lookUp(tensors.keys(), async (tensor) => {
       await torchFile.tensor(tensor);
     });
-    this.#noteUnreadable(torchFile);
+    this.notes.warnings.push(...unreadable.warnings().map((warning) => `${path}: ${warning}`));
+    if (this.isOptimizer) return storages;
     const found = this.#stateDict(torchFile);
     if (found === undefined || (found.key === undefined && this.key === undefined)) return storages;
     const weights = new Set<string>();
@@ -168,24 +175,6 @@ export class ContentsReader {
     return new Map([...storages].filter(([key, { path }]) => weights.has(key) || counts(path)));
   }
 
-  /** Warns of tensors that no command can read, although their bytes are looked at like all others. */
-  #noteUnreadable({ value, file }: TorchFile): void {
-    const names: string[] = [];
-    const nameless: string[] = [];
-    const note = (current: object, at: () => string) => {
-      const what = unsupportedTensor(current);
-      if (what !== undefined) names.push(`${at()} (${what})`);
-      if (current instanceof Map) nameless.push(...keysThatAreNoNames(current, at()));
-    };
-    walk(value, note, file.path);
-    const warn = (what: string, of: readonly string[]) => {
-      if (of.length > 0) this.notes.warnings.push(`${file.path}: ${what}: ${firstNames(of)}`);
-    };
-    warn("tensors that only torch can rebuild", names);
-    const count = plural(nameless.length, "tensor");
-    warn(`${count} under keys that are no names, which no command can read`, nameless);
-  }
-
   /** Finds the state dict. @throws VistaError `USAGE` for a key that names none */
   #stateDict(torchFile: TorchFile): FoundStateDict | undefined {
     try {
@@ -194,6 +183,30 @@ export class ContentsReader {
       if (this.key !== undefined) throw error;
       return undefined; // It is an optimizer's shard or has several state dicts: all storages are looked at.
     }
+  }
+}
+
+/** The tensors that no command can read, although their bytes are looked at like all others. */
+class Unreadable {
+  readonly #names: string[] = [];
+  readonly #nameless: string[] = [];
+
+  /** Looks at a value of a pickle. @param at  returns its place */
+  look(value: object, at: () => string): void {
+    const what = unsupportedTensor(value);
+    if (what !== undefined) this.#names.push(`${at()} (${what})`);
+    if (value instanceof Map) this.#nameless.push(...keysThatAreNoNames(value, at()));
+  }
+
+  warnings(): string[] {
+    const warnings: string[] = [];
+    const warn = (what: string, of: readonly string[]) => {
+      if (of.length > 0) warnings.push(`${what}: ${firstNames(of)}`);
+    };
+    warn("tensors that only torch can rebuild", this.#names);
+    const count = plural(this.#nameless.length, "tensor");
+    warn(`${count} under keys that are no names, which no command can read`, this.#nameless);
+    return warnings;
   }
 }
 

@@ -1,8 +1,9 @@
 /** Verifies whole checkpoints: every checksum, every rule of the formats, and the number of values that are NaN or infinite. */
 import { fromReader, isVistaError, VistaError } from "../core/errors.js";
 import { combineCrc32 } from "../core/io/crc32.js";
+import { mapOrdered } from "../core/io/map-ordered.js";
 import { openSource } from "../core/io/open-source.js";
-import { joinPlace, lookAt } from "../core/io/places.js";
+import { filesAtOnce, joinPlace, lookAt } from "../core/io/places.js";
 import type { SourceFile } from "../core/io/source.js";
 import type { RunOptions } from "../core/progress.js";
 import type { Checkpoint } from "./checkpoint.js";
@@ -79,6 +80,8 @@ class Verifier {
   readonly #warnings: string[] = [];
   /** The items of each data file of a distributed checkpoint, by path. */
   #items: ReadonlyMap<string, readonly SavedItem[]> = new Map();
+  /** The files that hold an optimizer's state and nothing else, by path. */
+  readonly #ofOptimizer = new Set<string>();
   readonly #seen = new Set<string>();
   /** Whether the input is a single file, in which a key may be looked up. */
   #single = false;
@@ -94,7 +97,8 @@ class Verifier {
 
   async run(): Promise<VerifyReport> {
     const { paths, together } = await this.#list();
-    for (const path of paths) this.#total += (await lookAt(path)).size;
+    const looks = mapOrdered(paths, filesAtOnce(this.path), (path) => lookAt(path));
+    for await (const { size } of looks) this.#total += size;
     const opened = together ? await this.#open() : undefined;
     try {
       const lanes = new Lanes(this.#total);
@@ -133,9 +137,10 @@ class Verifier {
       return { paths: [place], together: (this.options.key ?? this.options.tag) !== undefined };
     }
     const files = await listCheckpointFiles(await findCheckpoint(this.path, this.options.tag));
-    const paths = [...files.modelStates, ...files.shards].map((file) => file.path);
-    if (files.universal) paths.push(...(await listUniversalFiles(files.tagFolder)));
-    return { paths, together: true };
+    for (const { path } of files.shards) this.#ofOptimizer.add(path);
+    if (files.universal)
+      for (const path of await listUniversalFiles(files.tagFolder)) this.#ofOptimizer.add(path);
+    return { paths: [...files.modelStates.map(({ path }) => path), ...this.#ofOptimizer], together: true };
   }
 
   /** Opens the checkpoint as a whole, which tells whether its files fit together. */
@@ -206,7 +211,8 @@ class Verifier {
 
   async #contents(file: SourceFile, read: readonly TorchFile[]): Promise<Contents> {
     const notes = { warnings: this.#warnings, problem: (cause: unknown) => this.#problem(cause) };
-    const reader = new ContentsReader(notes, this.#single ? this.options.key : undefined);
+    const key = this.#single ? this.options.key : undefined;
+    const reader = new ContentsReader(notes, key, this.#ofOptimizer.has(file.path));
     const items = this.#items.get(file.path);
     if (items !== undefined) return reader.dcp(file, items);
     const format = await detectFormat(file);

@@ -13,11 +13,14 @@ export interface StorageUse {
 
 /**
  * Returns every tensor in a value with the path to it, and for each storage key its first use.
+ *
+ * @param visit  is called for every object on the way, as by {@link walk}
  * @throws what {@link walk} throws
  */
 export function storagesIn(
   value: PyValue,
   file?: string,
+  visit?: (value: object, at: () => string) => void,
 ): {
   storages: Map<string, StorageUse>;
   tensors: Map<TorchTensor, string>;
@@ -28,6 +31,7 @@ export function storagesIn(
   walk(
     value,
     (current, at) => {
+      visit?.(current, at);
       if (!(current instanceof TorchTensor)) return;
       const path = at();
       // A path that was cut no longer tells tensors apart, so a number does.
