@@ -7,9 +7,10 @@ import { SourceFile } from "./source.js";
 
 /**
  * The largest number of handles that are kept open at once, over all files: it is below the usual `ulimit -n` of 1024 and above
- * any common number of ranks.
+ * the files of 512 ranks. Where there is one file more, shards that are read one after the other are each closed just before they
+ * are needed.
  */
-const MAX_OPEN = 256;
+const MAX_OPEN = 600;
 
 /** The nanoseconds for a few bytes above which they were not in memory: a disk or a network answered. */
 const SLOW = 500_000n;
