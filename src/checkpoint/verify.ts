@@ -103,7 +103,10 @@ class Verifier {
     try {
       const lanes = new Lanes(this.#total);
       try {
-        for (const path of paths) await this.#file(path, lanes, opened?.checkpoint?.torchFiles);
+        const read = new Map(
+          opened?.checkpoint?.torchFiles.map((torchFile) => [torchFile.file.path, torchFile]),
+        );
+        for (const path of paths) await this.#file(path, lanes, read.get(path));
       } finally {
         lanes.close();
       }
@@ -186,9 +189,9 @@ class Verifier {
     else this.#problems.push(error);
   }
 
-  /** @param read  files whose pickles were read already, some of them without what is in them */
-  async #file(path: string, lanes: Lanes, read: readonly TorchFile[] = []): Promise<void> {
-    const file = await openSource(path);
+  /** @param read  the file where its pickle was read already; it is open then, and stays so */
+  async #file(path: string, lanes: Lanes, read: TorchFile | undefined): Promise<void> {
+    const file = read?.file ?? (await openSource(path));
     const before = this.#done;
     try {
       const { format, records, ranges } = await this.#contents(file, read);
@@ -203,13 +206,13 @@ class Verifier {
       this.#problems.push(problem);
       this.#files.push({ path, format: "unknown", bytes: file.size, records: 0, checked: 0 });
     } finally {
-      await file.close();
+      if (read === undefined) await file.close();
     }
     this.#done = before + file.size;
     this.#report();
   }
 
-  async #contents(file: SourceFile, read: readonly TorchFile[]): Promise<Contents> {
+  async #contents(file: SourceFile, read: TorchFile | undefined): Promise<Contents> {
     const notes = { warnings: this.#warnings, problem: (cause: unknown) => this.#problem(cause) };
     const key = this.#single ? this.options.key : undefined;
     const reader = new ContentsReader(notes, key, this.#ofOptimizer.has(file.path));
@@ -217,10 +220,8 @@ class Verifier {
     if (items !== undefined) return reader.dcp(file, items);
     const format = await detectFormat(file);
     if (format !== "zip") return reader[format === "safetensors" ? format : "legacy"](file);
-    return reader.zip(
-      file,
-      read.find((other) => other.file.path === file.path && other.value !== null),
-    );
+    // Of files that are the same but for their numbers, what is in them is kept of the first alone.
+    return reader.zip(file, read?.value === null ? undefined : read);
   }
 
   /**
