@@ -1,5 +1,5 @@
 /** The one set of rules by which all commands of vista-data take a folder for a data set. */
-import { chmodSync, mkdirSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
+import { chmodSync, mkdirSync, symlinkSync, unlinkSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { describe, expect, it } from "vitest";
 import { checkAnnotations } from "../../src/dataset/annotations/check.js";
@@ -212,7 +212,7 @@ it.each(["data/nuscenes", "data/YouTube", "annos", "v1.0-trainval"])(
     });
     expect(() => recognise(root)).toThrow(failure);
     // A link beside the sets is nobody's matter.
-    rmSync(join(root, place));
+    unlinkSync(join(root, place));
     symlinkSync("/no/such/disk", join(root, "elsewhere"));
     expect(said(() => recognise(root))).toBe("nothing");
   },

@@ -9,6 +9,7 @@ import {
   rmSync,
   symlinkSync,
   truncateSync,
+  unlinkSync,
   writeFileSync,
 } from "node:fs";
 import { join } from "node:path";
@@ -418,7 +419,7 @@ describe("folders", () => {
     const failure = { code: "IO", where: { path: join(root, "full_images/Gone_Films") } };
     await expect(findYouTubeClips(root)).rejects.toMatchObject(failure);
     await expect(buildIndex(root)).rejects.toMatchObject(failure);
-    rmSync(join(root, "full_images/Gone_Films"));
+    unlinkSync(join(root, "full_images/Gone_Films"));
     rmSync(join(root, "videos"), { recursive: true });
     symlinkSync("/nowhere/at/all", join(root, "videos"));
     expect((await buildIndex(root)).index.opendv?.folders.length).toBe(4);
