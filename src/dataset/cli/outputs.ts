@@ -10,7 +10,7 @@ import type { Finding } from "../finding.js";
 import type { Report } from "../report/report.js";
 import { toSarif } from "../report/sarif.js";
 import { SortedFindings } from "../report/sorted-findings.js";
-import { formatReport } from "../report/text.js";
+import { formatErrors, formatReport } from "../report/text.js";
 
 /** The options of both commands that say in which forms the report is given. */
 export interface ReportOutputs extends PrintOptions {
@@ -96,6 +96,7 @@ export async function writeReports(
     : formatReport(report, colours) + (closing.length === 0 ? "" : displayText(closing));
   if (outputs.json || !outputs.quiet)
     await new Promise<void>((resolve) => process.stdout.write(text, () => resolve()));
+  else process.stderr.write(formatErrors(report));
   if (failure !== undefined) printLines([`vista-data: ${failure}`], process.stderr);
 }
 

@@ -29,6 +29,12 @@ export function formatReport(report: Report, paint: Paint = NO_PAINT): string {
   return `${lines.join("\n").trimEnd()}\n`;
 }
 
+/** Returns the errors of a report alone, as they stand in it, which is all that `--quiet` leaves; "" where there are none. */
+export function formatErrors(report: Report): string {
+  const errors = report.rules.filter(({ severity }) => severity === "error");
+  return errors.map((rule) => `${formatRule(report, rule, NO_PAINT).join("\n")}\n`).join("");
+}
+
 /** Returns one line that says how much was seen, and with what result. */
 export function verdict(report: Report, paint: Paint = NO_PAINT): string {
   const found = totals(report);

@@ -113,6 +113,16 @@ describe("exit codes and text", () => {
     expect(stdout).toContain("    … 2 more\n");
   });
 
+  it("--quiet prints the errors alone, on stderr; with --json the object alone", async () => {
+    const told = await check([broken.root]);
+    const { code, stdout, stderr } = await check([broken.root, "-q"]);
+    expect([code, stdout]).toEqual([1, ""]);
+    expect(stderr.match(/^\w+ [\w/-]+(?=: )/gm)).toEqual(told.stdout.match(/^error [\w/-]+(?=: )/gm));
+    for (const line of stderr.trimEnd().split("\n")) expect(told.stdout.split("\n")).toContain(line);
+    expect(await check([clean.root, "-q"])).toMatchObject({ code: 0, stdout: "", stderr: "" });
+    expect(await check([broken.root, "-q", "--json"])).toMatchObject({ code: 1, stderr: "" });
+  });
+
   it("0 where only warnings and notes are left", async () => {
     const ignore = ["dangling-token", "wrong-count", "missing-file", "truncated-image"].map(
       (rule) => `nuscenes/${rule}`,
