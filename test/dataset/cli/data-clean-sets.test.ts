@@ -42,7 +42,7 @@ describe("clean sets of other forms", () => {
       cpSync(other.root, set.root, { recursive: true });
     }
     const stdout = await isClean(set.root, "nuScenes v1.0-mini, v1.0-trainval, v1.0-test");
-    expect(stdout).toMatch(/scenes' CAN bus files +3\n/);
+    expect(stdout).toMatch(/scenes' CAN bus files \(vehicle_monitor\) +3\n/);
   });
 
   it("what lies about in a nuScenes root, and its folders on other disks", async () => {

@@ -53,6 +53,9 @@ const byToken = (rows: Row[], token: string) => rows.find((row) => row.token ===
 const files = (set: TestSet, folder: string) => readdirSync(set.path(folder)).sort();
 const tokenOf = (set: TestSet, filename: string) =>
   `sample_data ${set.rows("sample_data").find((row) => row.filename === filename)!.token}`;
+/** The point cloud that a label file of lidarseg is of. */
+const cloudOf = (set: TestSet, label: string): string =>
+  byToken(set.rows("sample_data"), label.replace("_lidarseg.bin", "")).filename;
 const camera = "samples/CAM_FRONT";
 const cameraFile = (set: TestSet) => `${camera}/${files(set, camera)[1]}`;
 
@@ -78,13 +81,13 @@ const CASES: Case[] = [
     // A table on another disk.
     near: (set) => moveAndLink(set, table("visibility")),
   },
-  ...["log", "lidarseg"].map(
+  ...["log", "lidarseg", "image_annotations"].map(
     (name): Case => ({
       rule: "unreadable-table",
       name: `${name}.json is there and cannot be looked at`,
       labels: true,
       plant: (set) => {
-        rmSync(set.path(table(name)));
+        rmSync(set.path(table(name)), { force: true });
         symlinkSync(`${name}.json`, set.path(table(name)));
         return table(name);
       },
@@ -135,6 +138,28 @@ const CASES: Case[] = [
       return `${table("ego_pose")}`;
     },
     near: (set) => appendFileSync(set.path(table("ego_pose")), "\r\n \t\n"),
+  },
+  {
+    rule: "bad-json",
+    name: "the table of boxes in pictures, which the devkit makes and loads, is cut off",
+    plant: (set) => {
+      writeFileSync(set.path(table("image_annotations")), '[{"sample_annotation_token": "a"},\n{"attr');
+      return table("image_annotations");
+    },
+    near: (set) => writeFileSync(set.path(table("image_annotations")), '[{"bbox_corners": [1.5, NaN]}, {}]\r\n'),
+  },
+  {
+    rule: "wrong-type",
+    name: "a sensor without a name, under which the devkit would have all its frames",
+    plant: (set) => {
+      let token = "";
+      set.edit("sensor", (rows) => {
+        const row = rows.find(({ channel }) => channel === "LIDAR_TOP")!;
+        token = row.token;
+        row.channel = "";
+      });
+      return `${table("sensor")} ${token}`;
+    },
   },
   {
     rule: "wrong-type",
@@ -840,7 +865,12 @@ const CASES: Case[] = [
       truncateSync(set.path(name), 0);
       return name;
     },
-    near: (set) => truncateSync(set.path(`lidarseg/${VERSION}/${files(set, `lidarseg/${VERSION}`)[1]}`), 1),
+    // The label of a single point.
+    near: (set) => {
+      const label = files(set, `lidarseg/${VERSION}`)[1]!;
+      truncateSync(set.path(`lidarseg/${VERSION}/${label}`), 1);
+      truncateSync(set.path(cloudOf(set, label)), 20);
+    },
   },
   // A link in a circle stands for all that is there and cannot be looked at; permissions do not stop root.
   ...["sweeps/RADAR_FRONT", "samples/CAM_FRONT", "can_bus", `lidarseg/${VERSION}`].map(
@@ -921,6 +951,24 @@ const CASES: Case[] = [
     },
     near: (set) => truncateSync(set.path(`sweeps/LIDAR_TOP/${files(set, "sweeps/LIDAR_TOP")[0]}`), 40),
   },
+  ...[7, 9].map(
+    (labels): Case => ({
+      rule: "bad-point-cloud",
+      name: `${labels} labels of 8 points`,
+      labels: true,
+      plant: (set) => {
+        const name = `lidarseg/${VERSION}/${files(set, `lidarseg/${VERSION}`)[1]}`;
+        writeFileSync(set.path(name), Buffer.alloc(labels));
+        return name;
+      },
+      // With as many points in the cloud.
+      near: (set) => {
+        const label = files(set, `lidarseg/${VERSION}`)[1]!;
+        writeFileSync(set.path(`lidarseg/${VERSION}`, label), Buffer.alloc(labels));
+        writeFileSync(set.path(cloudOf(set, label)), Buffer.alloc(20 * labels));
+      },
+    }),
+  ),
   {
     rule: "bad-point-cloud",
     name: "a sweep of the lidar under another name that the devkit reads is cut off",

@@ -35,7 +35,7 @@ it("checkNuScenes: no findings, and a summary of all it looked at", async () => 
     root: FIXTURE,
     coverage: [
       { what: "table rows", checked: 278, total: 278 },
-      { what: "scenes' CAN bus files", checked: 2, total: 2 },
+      { what: "scenes' CAN bus files (vehicle_monitor)", checked: 2, total: 2 },
       { what: "files (by listing)", checked: 100, total: 100 },
       { what: "files (sizes)", checked: 100, total: 100 },
       { what: "point clouds (headers)", checked: 62, total: 62 },

@@ -82,6 +82,7 @@ const BREAKS: [rule: string, labels: boolean, plant: (set: TestSet) => unknown][
       writeFileSync(file, `\ufeff${readFileSync(file, "utf8")}`);
     },
   ],
+  ["bad-json", false, (set) => writeFileSync(set.path(VERSION, "image_annotations.json"), '[{"a": 1')],
   ["empty-table", false, (set) => set.edit("category", () => [])],
   ["empty-table", false, (set) => set.edit("instance", () => [])],
   ["dangling-token", false, (set) => set.edit("sensor", (rows) => rows.slice(1))],

@@ -145,14 +145,18 @@ export class RecordMaker {
 
   /** Returns the rows of a clip's frames, or why there is no clip. */
   #chainFrom(sample: number): number[] | keyof Skipped {
-    const { next } = this.tables.sampleData!;
+    const { next, sample: samples } = this.tables.sampleData!;
     const first = this.#keyFrames.find(sample, "CAM_FRONT");
     if (first === undefined) return "noKeyFrame";
     const chain: number[] = [];
     for (let row = first; chain.length < this.options.clip; row = next[row]!) {
       if (row === LINK.none) return "chainTooShort";
       if (row < 0) this.#data.refuseLink(chain.at(-1)!, "next", "sample_data");
-      if (chain.length % FRAMES_PER_KEY_FRAME === 0 && !this.#keyFrames.isKeyFrame(row)) return "noKeyFrame";
+      if (chain.length % FRAMES_PER_KEY_FRAME === 0) {
+        if (!this.#keyFrames.isKeyFrame(row)) return "noKeyFrame";
+        // Without its sample the trajectory would lead on to the sample after that.
+        if (samples[row]! < 0) this.#data.refuseLink(row, "sample_token", "sample");
+      }
       chain.push(row);
     }
     return chain;

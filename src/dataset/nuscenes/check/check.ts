@@ -63,7 +63,7 @@ async function* run(
   summary.title = `nuScenes ${versions.join(", ")}`;
   const rows: Coverage = { what: "table rows", checked: 0, total: 0 };
   summary.coverage.push(rows);
-  const canBus: Coverage = { what: "scenes' CAN bus files", checked: 0, total: 0 };
+  const canBus: Coverage = { what: "scenes' CAN bus files (vehicle_monitor)", checked: 0, total: 0 };
   const lists: FileList[] = [];
   try {
     for (const version of versions) {

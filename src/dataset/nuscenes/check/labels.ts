@@ -8,8 +8,10 @@ import type { Finding } from "../../finding.js";
 import { joinPath } from "../../paths.js";
 import { shortestPath } from "../read/file-names.js";
 import { LABEL_TABLES, type TableName } from "../read/schema.js";
+import { rowOf } from "../read/tables.js";
 import { listing } from "./listing.js";
 import type { Names } from "./names.js";
+import { LIDAR_POINT_BYTES } from "./point-clouds.js";
 import { finding } from "./rules.js";
 
 /** The categories that the devkit has a colour for (`nuscenes/utils/color_map.py` of 1.2.0); a peer test compares them with it. */
@@ -88,6 +90,22 @@ export async function* labelFindings(root: string, version: string, names: Names
         yield finding("labels-unlisted", `${folder}/${file}`, `no row of ${name}.json names this file`);
       }
     }
+  }
+  yield* sizeFindings(root, names);
+}
+
+/** Yields the files of lidarseg that have not one byte for each point of their cloud; those of panoptic are compressed. */
+function* sizeFindings(root: string, names: Names): Generator<Finding> {
+  const { small, sampleData } = names.tables;
+  for (const { filename, sample_data_token } of small.lidarseg?.values ?? []) {
+    const row = sampleData === undefined ? -1 : rowOf(sampleData, sample_data_token);
+    if (row === -1 || typeof filename !== "string") continue;
+    const labels = sizeOf(resolve(root, filename));
+    const cloud = names.field("sample_data", row, "filename");
+    const points = sizeOf(resolve(root, cloud)) / LIDAR_POINT_BYTES;
+    // What is missing, empty or no whole number of points is reported as that.
+    if (labels <= 0 || points <= 0 || !Number.isInteger(points) || labels === points) continue;
+    yield finding("bad-point-cloud", filename, `has ${labels} labels, and ${cloud} has ${points} points`);
   }
 }
 

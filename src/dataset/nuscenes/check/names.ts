@@ -17,7 +17,7 @@ export class Names {
   ) {}
 
   /** Returns the path of a table's file, relative to the root. */
-  path(name: TableName): string {
+  path(name: TableName | "image_annotations"): string {
     return `${this.version}/${name}.json`;
   }
 

@@ -14,7 +14,7 @@ interface CloudFault {
 }
 
 /** The size of a point in bytes: x, y, z, intensity and ring as 32-bit floats, which the devkit's LidarPointCloud reads. */
-const LIDAR_POINT_BYTES = 20;
+export const LIDAR_POINT_BYTES = 20;
 /** The number of bytes that are searched for the header, which has some 400 bytes in nuScenes' radar files. */
 const HEADER_BYTES = 2048;
 

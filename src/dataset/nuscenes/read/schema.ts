@@ -1,7 +1,7 @@
 /** The tables of nuScenes v1.0, after docs/schema_nuscenes.md of the devkit. */
 
 /**
- * The type that a field must have. `token` is any string but "". `link` is a token, or "" where the chain ends. `tokens` is an
+ * The type that a field must have. `token` is a token or a name, which is any string but "". `link` is a token, or "" where the chain ends. `tokens` is an
  * array of tokens. `vector3` is an array of three numbers, `rotation` one of four that are not all 0. `matrix` is 3 × 3 numbers, or [] for what is no camera.
  */
 export type FieldType =
@@ -30,7 +30,7 @@ const TABLES = {
   category: { fields: { token: "token", name: "string", description: "string" }, keys: {} },
   attribute: { fields: { token: "token", name: "string", description: "string" }, keys: {} },
   visibility: { fields: { token: "token", level: "string", description: "string" }, keys: {} },
-  sensor: { fields: { token: "token", channel: "string", modality: "string" }, keys: {} },
+  sensor: { fields: { token: "token", channel: "token", modality: "string" }, keys: {} },
   log: {
     fields: {
       token: "token",

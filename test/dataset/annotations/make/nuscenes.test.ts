@@ -232,6 +232,7 @@ const DAMAGE: [name: string, change: (set: TestSet) => unknown, said: RegExp][] 
   ["a key frame does not say so", (set) => set.edit("sample_data", (rows) => { find(rows, keyOf(set, "CAM_FRONT").token).is_key_frame = "yes"; }), /field "is_key_frame" is the string "yes", not true or false/],
   ["a key frame does not say of which sample", (set) => set.edit("sample_data", (rows) => { find(rows, keyOf(set, "CAM_FRONT").token).sample_token = 7; }), /field "sample_token" is the number 7/],
   ["a row is no object", (set) => set.edit("sample_data", (rows) => rows.map((row) => (row.token === keyOf(set, "CAM_FRONT").token ? [] : row))), /sample_data\.json: at byte \d+: the row is an array/],
+  ["a sample is gone, and not its frames: the trajectory would go on to the one after it", (set) => set.edit("sample", (rows) => without(rows, sampleIn(set, rows, 1).token)), /sample_data \w+: at byte \d+: sample_token names sample "\w+", which is not there/],
   ["a sample has no time", (set) => set.edit("sample", (rows) => { sampleIn(set, rows, 1).timestamp = null; }), /sample \w+: at byte \d+: field "timestamp" is null \(or NaN\), not a time/],
   ["a sample's scene is gone", (set) => set.edit("scene", (rows) => rows.filter((row) => row.name !== "scene-0001")), /scene_token names scene "\w+", which is not there/],
   ["a table is cut off", (set) => truncateSync(set.path(VERSION, "ego_pose.json"), 5000), /ego_pose\.json: at byte 5000: not JSON: the file ends inside row/],
