@@ -146,7 +146,8 @@ const CASES: Case[] = [
       writeFileSync(set.path(table("image_annotations")), '[{"sample_annotation_token": "a"},\n{"attr');
       return table("image_annotations");
     },
-    near: (set) => writeFileSync(set.path(table("image_annotations")), '[{"bbox_corners": [1.5, NaN]}, {}]\r\n'),
+    near: (set) =>
+      writeFileSync(set.path(table("image_annotations")), '[{"bbox_corners": [1.5, NaN]}, {}]\r\n'),
   },
   {
     rule: "wrong-type",
