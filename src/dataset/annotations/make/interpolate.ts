@@ -13,6 +13,7 @@ import { settleAll } from "../../../core/io/settle.js";
 import { runWorker, TASK_WORKER_FROM } from "../../../core/io/worker.js";
 import type { RunOptions } from "../../../core/progress.js";
 import { sum } from "../../../core/sum.js";
+import type { SampleData } from "../../nuscenes/read/load.js";
 import { loadTables, type Tables } from "../../nuscenes/read/load-tables.js";
 import type { TableName } from "../../nuscenes/read/schema.js";
 import { rowOf } from "../../nuscenes/read/tables.js";
@@ -240,6 +241,19 @@ async function writeSamples({ small }: Tables, { tables, made, links, fsync, res
   result.bytes += writer.bytes;
 }
 
+/**
+ * Refuses rows of wanted samples that would be left out, or written twice, without a word: those that do not say whether they are key
+ * frames, and key frames with the token of another row.
+ */
+function refuseDoubtfulRows(rows: NeededRows, data: SampleData, { wanted }: SampleLinks): void {
+  rows.refuseOtherRows();
+  const isWanted = (row: number) => data.sample[row]! < 0 || wanted[data.sample[row]!] === 1;
+  for (const { message, index } of data.problems.first)
+    if (message.startsWith('field "is_key_frame"') && isWanted(index)) throw rows.error(index, message);
+  for (const [row] of data.duplicates.first)
+    if (data.keyFrame[row] === 1 && isWanted(row)) throw rows.error(row, "two rows have this token");
+}
+
 /** Makes the two large tables side by side, in threads of their own where the tables are large enough for that. */
 async function writeLarge(job: Job): Promise<void> {
   const { tables, made, links: samples, fsync: sync, result, signal, onProgress } = job;
@@ -277,7 +291,12 @@ async function writeLarge(job: Job): Promise<void> {
       onProgress: ({ done }) => report("load", Math.min(done, dataBytes)),
       signal,
     });
-    new NeededRows(loaded, "sample_data");
+    const rows = new NeededRows(loaded, "sample_data");
+    try {
+      refuseDoubtfulRows(rows, loaded.sampleData!, samples);
+    } finally {
+      rows.close();
+    }
     const { offset, keyFrame, sample, next } = loaded.sampleData!;
     await perform({ kind: "sampleData", ...(await filesOf("sample_data")), offset, keyFrame, sample, next });
   };

@@ -183,6 +183,19 @@ describe("the rules", () => {
     expect(readdirSync(result.folder)).toHaveLength(13);
   });
 
+  it("damage in a split that nobody asked for, and a sweep that is there twice, do not matter", async () => {
+    const { data: usual } = await make(sets.copy(plain), { split: "val" });
+    const set = sets.copy(plain);
+    set.edit("sample_data", (rows) => {
+      const scenes = new Map(set.rows("sample").map((row) => [row.token, row.scene_token]));
+      const own = set.rows("scene").find((row) => row.name === "scene-0003")!.token;
+      const other = rows.filter((row) => row.is_key_frame && scenes.get(row.sample_token) !== own);
+      other[0]!.is_key_frame = 1;
+      return [...rows, other[1]!, rows.find((row) => !row.is_key_frame)!];
+    });
+    expect((await make(set, { split: "val" })).data).toEqual(usual);
+  });
+
   it("slerp takes the shorter way, and goes straight between rotations that are nearly the same", () => {
     const half = slerp([1, 0, 0, 0], [-Math.SQRT1_2, 0, 0, -Math.SQRT1_2], 0.5).map(Math.abs);
     expect(half[0]).toBeCloseTo(Math.cos(Math.PI / 8), 12);
@@ -197,6 +210,9 @@ const DAMAGE: [name: string, change: (set: TestSet) => unknown, said: RegExp][] 
   ["an instance has two boxes in a sample", (set) => set.edit("sample_annotation", (rows) => [...rows, { ...rows[0]!, token: "another" }]), /a sample has two boxes of this instance/],
   ["a frame is gone and the one before names it", (set) => set.edit("sample_data", (rows) => rows.filter((row) => row.token !== rows.find((one) => one.is_key_frame && one.next !== "")!.next)), /sample_data \w+: at byte \d+: next names sample_data "\w+", which is not there/],
   ["a key frame has no file", (set) => set.edit("sample_data", (rows) => { rows.find((one) => one.is_key_frame)!.filename = null; }), /field "filename" is null/],
+  ["a key frame says so by 1, which is true in Python", (set) => set.edit("sample_data", (rows) => { rows.find((one) => one.is_key_frame)!.is_key_frame = 1; }), /sample_data \w+: at byte \d+: field "is_key_frame" is the number 1, not true or false/],
+  ["a key frame is there twice", (set) => set.edit("sample_data", (rows) => [...rows, rows.find((one) => one.is_key_frame)!]), /sample_data \w+: at byte \d+: two rows have this token/],
+  ["a row of sample_data is no object", (set) => set.edit("sample_data", (rows) => [...rows, 7]), /sample_data\.json: at byte \d+: the row is the number 7, not an object/],
   ["the next sample is gone", (set) => set.edit("sample", (rows) => rows.filter((row) => row.prev === "" || row.next === "")), /next names sample "\w+", which is not there/],
   ["the next sample is earlier", (set) => set.edit("sample", (rows) => { rows.find((row) => row.next === "")!.timestamp = 1; }), /the next sample is not later/],
   ["a table is cut off", (set) => writeFileSync(set.path(VERSION, "sample_annotation.json"), '[{"token": "a"'), /sample_annotation\.json: at byte 14: not JSON/],
