@@ -258,9 +258,7 @@ async function openSharded(path: string, options: OpenOptions): Promise<Opened> 
     ([shard, place]) => openFile(place, options, index.stated.get(shard)),
     ({ state }) => state.close(),
     options,
-  ).catch((error: unknown) => {
-    throw fromReader(error, path);
-  });
+  );
   try {
     const opened = new Map([...index.shards.keys()].map((shard, i) => [shard, shards[i]!]));
     const tensors = new Map<string, Tensor>();

@@ -87,6 +87,8 @@ class Verifier {
   #single = false;
   #done = 0;
   #total = 0;
+  /** The error that the caller's own `onProgress` threw, which says nothing about the file that is being read. */
+  #ofCaller: unknown;
   /** The statements of an index about its files, by path. */
   readonly #stated = new Map<string, StatedShard>();
 
@@ -199,6 +201,7 @@ class Verifier {
       await file.checkUnchanged();
       this.#files.push({ path, format, bytes: file.size, records, checked });
     } catch (error) {
+      if (error !== undefined && error === this.#ofCaller) throw error;
       const problem = foundIn(error, path);
       // A file of another kind is not damaged, and was not looked at; in a set it stands where one of the set's belongs.
       if (problem.code === "WRONG_KIND" && this.#single) throw problem;
@@ -260,7 +263,12 @@ class Verifier {
   }
 
   #report(): void {
-    this.options.onProgress?.({ phase: "verify", done: this.#done, total: this.#total, unit: "bytes" });
+    try {
+      this.options.onProgress?.({ phase: "verify", done: this.#done, total: this.#total, unit: "bytes" });
+    } catch (error) {
+      this.#ofCaller = error;
+      throw error;
+    }
   }
 }
 

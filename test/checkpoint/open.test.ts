@@ -2,7 +2,9 @@ import { mkdirSync, readFileSync, symlinkSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { describe, expect, it } from "vitest";
+import { inspectCheckpoint } from "../../src/checkpoint/inspect.js";
 import { openCheckpoint } from "../../src/checkpoint/open.js";
+import { openOptimizerState } from "../../src/checkpoint/optimizer-state.js";
 import { saveCheckpoint } from "../../src/checkpoint/save.js";
 import { StateDict } from "../../src/checkpoint/tensor/tensor.js";
 import { tensorFrom } from "../../src/checkpoint/tensor/typed-array.js";
@@ -263,4 +265,33 @@ it("a signal that is aborted before opens nothing", async () => {
   await expect(openCheckpoint(path, { signal: AbortSignal.abort() })).rejects.toMatchObject({
     code: "ABORTED",
   });
+});
+
+it.each([
+  ["a ZeRO checkpoint", openCheckpoint, "zero/stage2-fp32-2ranks"],
+  ["a universal checkpoint", openCheckpoint, "universal/stage1-fp32-3ranks-seven-elements"],
+  ["a distributed checkpoint", openCheckpoint, "dcp/2d-2x2ranks"],
+  ["the optimizer", openOptimizerState, "zero/stage2-fp32-2ranks"],
+  ["a checkpoint that is inspected", inspectCheckpoint, "zero/stage2-fp32-2ranks"],
+  ["a checkpoint that is verified", verifyCheckpoint, "zero/stage2-fp32-2ranks"],
+])(
+  "%s: what the caller's onProgress throws comes back as it is, and no file is called damaged",
+  async (_, look, place) => {
+    const mine = new Error("enough");
+    let calls = 0;
+    const onProgress = () => {
+      if (calls++ === 0) throw mine;
+    };
+    await expect(look(join(FIXTURES, place), { onProgress })).rejects.toBe(mine);
+  },
+);
+
+it("an index of shards: what the caller's onProgress throws comes back as it is", async () => {
+  const state = new StateDict(["a", "b"].map((name) => [name, tensorFrom(new Float32Array(2), [2])]));
+  const { index } = await saveCheckpoint(state, join(temporaryFolder(), "m.bin"), { maxShardSize: 8 });
+  const mine = new Error("enough");
+  const onProgress = () => {
+    throw mine;
+  };
+  await expect(openCheckpoint(index!, { onProgress })).rejects.toBe(mine);
 });

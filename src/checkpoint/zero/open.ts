@@ -143,12 +143,13 @@ export async function readCheckpointFiles(
   const states: (ModelFile | ShardState)[] = await openAll(
     paths,
     filesAtOnce(path),
-    read,
+    (path, i) =>
+      read(path, i).catch((error: unknown) => {
+        throw fromReader(error, path);
+      }),
     ({ torchFile }) => torchFile.file.close(),
     options,
-  ).catch((error: unknown) => {
-    throw fromReader(error, path);
-  });
+  );
   const models = states.slice(0, last) as unknown as ModelStates;
   const shards = states.slice(last) as ShardState[];
   const torchFiles = states.map(({ torchFile }) => torchFile);
