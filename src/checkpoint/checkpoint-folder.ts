@@ -2,7 +2,7 @@
 import type { FileHandle } from "node:fs/promises";
 import { basename, dirname, join, resolve } from "node:path";
 import { prepareOutputFolder, writeFolderAtomically } from "../core/io/output-folder.js";
-import { isRemote, placeName } from "../core/io/places.js";
+import { isRemote, placeName, requirePath } from "../core/io/places.js";
 import { settleAll } from "../core/io/settle.js";
 import type { RunOptions } from "../core/progress.js";
 import { sum } from "../core/sum.js";
@@ -56,6 +56,7 @@ export async function writeCheckpointFolder(
   input: string,
   options: FolderOptions,
 ): Promise<void> {
+  requirePath(path);
   const outputOptions = { ...options, replaceable: isCheckpointFolder, inputs: [input] };
   if (options.dryRun) return prepareOutputFolder(path, 0, outputOptions);
   const bytes = sum(files, ({ content }) => content.length);

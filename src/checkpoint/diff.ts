@@ -5,13 +5,14 @@ import { mapOrdered } from "../core/io/map-ordered.js";
 import { settleAll } from "../core/io/settle.js";
 import type { RunOptions } from "../core/progress.js";
 import { sum } from "../core/sum.js";
+import { checkUnchanged } from "./copy/changed-files.js";
 import { ComputedCache } from "./copy/computed.js";
 import { RegionChecks } from "./copy/input-checks.js";
 import { type ReadTensorOptions, readTensor } from "./copy/read-tensor.js";
 import { SpareBuffers } from "./copy/spare-buffers.js";
 import { floatsOf, isWidenable } from "./tensor/cast.js";
 import { type DType, dtypeInfo } from "./tensor/dtype.js";
-import type { StateDict, Tensor } from "./tensor/tensor.js";
+import { requireState, type StateDict, type Tensor } from "./tensor/tensor.js";
 
 export interface TensorDifference {
   readonly name: string;
@@ -75,9 +76,11 @@ export interface DiffOptions extends RunOptions {
 
 /**
  * Compares names, dtypes, shapes and bytes. For floats it also tells how far the values are apart, even where the dtypes differ.
- * @throws VistaError what reading the inputs throws; `USAGE` for what is no tolerance; `ABORTED`
+ * @throws VistaError what reading the inputs throws; `USAGE` for what is no state dict or no tolerance; `ABORTED`
  */
 export async function diffStates(a: StateDict, b: StateDict, options: DiffOptions = {}): Promise<DiffReport> {
+  requireState(a);
+  requireState(b);
   checkTolerance(options);
   const onlyA = [...a.tensors.keys()].filter((name) => !b.tensors.has(name));
   const onlyB = [...b.tensors.keys()].filter((name) => !a.tensors.has(name));
@@ -116,7 +119,7 @@ export async function diffStates(a: StateDict, b: StateDict, options: DiffOption
     }
   }
   checks?.finish();
-  for (const file of [...a.files, ...b.files]) await file.checkUnchanged();
+  for (const state of [a, b]) await checkUnchanged(state);
   const equal = names.length > 0 && onlyA.length + onlyB.length + different.length === 0;
   return { onlyA, onlyB, different, close, same: names.length - different.length - close, equal };
 }

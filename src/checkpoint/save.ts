@@ -12,10 +12,12 @@ import {
   outputExists,
   prepareOutput,
 } from "../core/io/output.js";
+import { requireEnding } from "../core/io/output-names.js";
 import { requirePath } from "../core/io/places.js";
 import { isRecord } from "../core/maps.js";
 import { sum } from "../core/sum.js";
 import { castState } from "./cast.js";
+import { checkUnchanged } from "./copy/changed-files.js";
 import { contentOf, type FileContent } from "./copy/parts.js";
 import { type WriteOptions, writeFiles } from "./copy/sink.js";
 import { type Metadata, planSafetensors } from "./safetensors/write.js";
@@ -26,10 +28,18 @@ import { requireState, type StateDict } from "./tensor/tensor.js";
 import { planTorchFile } from "./torch/write.js";
 
 export type CheckpointFormat = "torch" | "safetensors";
-const FORMATS: readonly string[] = ["torch", "safetensors"] satisfies CheckpointFormat[];
+
+/** The ends of the names of files by their format, which they say also to whoever reads the files later. */
+export const ENDINGS: Readonly<Record<CheckpointFormat, readonly string[]>> = {
+  torch: [".bin", ".pt", ".pth", ".ckpt"],
+  safetensors: [".safetensors"],
+};
 
 export interface SaveOptions extends WriteOptions, OutputOptions {
-  /** The format of the files; by default safetensors where the path ends in `.safetensors`, otherwise torch. */
+  /**
+   * The format of the files. By default the end of the path says it: `.safetensors`, or for torch files `.bin`, `.pt`, `.pth` or
+   * `.ckpt`; any other end is an error.
+   */
   format?: CheckpointFormat;
   /** The type to which floating-point tensors are converted, as {@link castState} does it; by default they stay as they are. */
   dtype?: CastTarget;
@@ -63,9 +73,10 @@ interface Plan extends Saved {
   readonly indexText: (crc32s: readonly number[]) => string;
 }
 
-/** Returns the format that a path stands for: safetensors where it ends in `.safetensors`, otherwise torch. */
-export function formatOf(path: string): CheckpointFormat {
-  return path.toLowerCase().endsWith(".safetensors") ? "safetensors" : "torch";
+/** Returns the format that the name of an output says. @throws VistaError `USAGE` where it says none */
+function formatOf(path: string): CheckpointFormat {
+  requireEnding(path, Object.values(ENDINGS).flat(), "without a format the name of the output says it");
+  return ENDINGS.safetensors.includes(extname(path).toLowerCase()) ? "safetensors" : "torch";
 }
 
 /**
@@ -123,7 +134,7 @@ export async function saveCheckpoint(
       open.push(file);
       await file.write(indexText(digests.map((crc32) => crc32!)));
     }
-    for (const file of state.files) await file.checkUnchanged();
+    await checkUnchanged(state);
     const stale = older.filter((name) => !names.has(name));
     // An index is removed first, because without it nobody takes the files that are left for a set.
     stale.sort((a, b) => Number(b.endsWith(INDEX)) - Number(a.endsWith(INDEX)));
@@ -173,8 +184,9 @@ function plan(original: StateDict, path: string, options: SaveOptions): Plan {
   requirePath(path);
   const state = options.dtype === undefined ? original : castState(original, options.dtype);
   const format = options.format ?? formatOf(path);
-  if (!FORMATS.includes(format)) {
-    throw new VistaError("USAGE", `there is no format ${format}`, { hint: `Give ${FORMATS.join(" or ")}.` });
+  if (!Object.hasOwn(ENDINGS, format)) {
+    const hint = `Give ${Object.keys(ENDINGS).join(" or ")}.`;
+    throw new VistaError("USAGE", `there is no format ${format}`, { hint });
   }
   const max = options.maxShardSize ?? Infinity;
   if (!(max > 0)) {

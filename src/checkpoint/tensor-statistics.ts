@@ -6,7 +6,7 @@ import { RegionChecks } from "./copy/input-checks.js";
 import { readTensor } from "./copy/read-tensor.js";
 import { floatsOf, isWidenable } from "./tensor/cast.js";
 import { type DType, dtypeInfo } from "./tensor/dtype.js";
-import type { Tensor } from "./tensor/tensor.js";
+import { requireTensor, type Tensor } from "./tensor/tensor.js";
 import { type TensorValues, typedArrayOf } from "./tensor/typed-array.js";
 
 export interface HistogramBin {
@@ -51,9 +51,10 @@ const BINS = 16;
  * The values are checked against the file's CRC-32 where the tensor is the whole of a record that has one, as `readValues` does
  * it.
  *
- * @throws VistaError `CHECKSUM`, `TRUNCATED`, `IO`, `ABORTED`
+ * @throws VistaError `USAGE` for what is no tensor, `CHECKSUM`, `TRUNCATED`, `IO`, `ABORTED`
  */
 export async function tensorStatistics(tensor: Tensor, options: RunOptions = {}): Promise<TensorStatistics> {
+  requireTensor(tensor);
   const range = new RangeOfValues();
   const known = hasOrder(tensor.dtype);
   if (known) {

@@ -5,12 +5,13 @@ import { RegionChecks } from "./copy/input-checks.js";
 import { readTensor } from "./copy/read-tensor.js";
 import { type CastTarget, canCast, isCastTarget } from "./tensor/cast.js";
 import { dtypeInfo } from "./tensor/dtype.js";
-import { castTensor, type Tensor } from "./tensor/tensor.js";
+import { castTensor, requireTensor, type Tensor } from "./tensor/tensor.js";
 import { type TensorValues, typedArrayOf } from "./tensor/typed-array.js";
 
 export interface ReadOptions {
   /**
    * The type to which the values are converted. `F32` widens F16, BF16 and 8-bit types exactly; integers beyond 2^24 are rounded.
+   * Of complex numbers the real part is taken, as torch does it.
    */
   dtype?: CastTarget;
   /** The index of the first element, in row-major order; 0 by default. */
@@ -29,7 +30,7 @@ export interface ReadOptions {
  *
  * @returns the values in row-major order, in memory of their own; for F16 and BF16 the bits as a Uint16Array unless `dtype` is
  *   `F32`, since Node 20 has no Float16Array; see {@link TensorValues} for all types
- * @throws VistaError `USAGE` for elements that do not exist, `UNSUPPORTED` for a type that cannot be converted and for more bytes
+ * @throws VistaError `USAGE` for what is no tensor and for elements that do not exist, `UNSUPPORTED` for a type that cannot be converted and for more bytes
  *   than an array can have, `CHECKSUM`, `TRUNCATED`, `IO`, `ABORTED`
  */
 export function readValues(tensor: Tensor, options: ReadOptions & { dtype: "F32" }): Promise<Float32Array>;
@@ -39,6 +40,7 @@ export function readValues(
 ): Promise<Uint16Array>;
 export function readValues(tensor: Tensor, options?: ReadOptions): Promise<TensorValues>;
 export async function readValues(tensor: Tensor, options: ReadOptions = {}): Promise<TensorValues> {
+  requireTensor(tensor);
   const { dtype = tensor.dtype, from = 0, to = tensor.numel, signal } = options;
   if (!canCast(tensor.dtype, dtype)) {
     throw new VistaError("UNSUPPORTED", `there is no conversion from ${tensor.dtype} to ${dtype}`, {
@@ -46,7 +48,7 @@ export async function readValues(tensor: Tensor, options: ReadOptions = {}): Pro
     });
   }
   const bytes = ((to - from) * dtypeInfo(dtype).bits) / 8;
-  if (bytes > constants.MAX_LENGTH) {
+  if (to <= tensor.numel && bytes > constants.MAX_LENGTH) {
     throw new VistaError("UNSUPPORTED", `${bytes} bytes are more than one array can have`, {
       hint: "Read it in parts, with `from` and `to`.",
     });

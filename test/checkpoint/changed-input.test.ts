@@ -5,6 +5,7 @@ import { describe, expect, it } from "vitest";
 import { diffStates } from "../../src/checkpoint/diff.js";
 import { openCheckpoint } from "../../src/checkpoint/open.js";
 import { saveCheckpoint } from "../../src/checkpoint/save.js";
+import { StateDict } from "../../src/checkpoint/tensor/tensor.js";
 import { verifyCheckpoint } from "../../src/checkpoint/verify.js";
 import { FIXTURES, temporaryFolder } from "../helpers/state.js";
 
@@ -47,6 +48,19 @@ describe("a safetensors file that is saved again while it is read", () => {
     await expect(diffStates(first.state, second.state)).rejects.toMatchObject(CHANGED);
     await first.close();
     await second.close();
+  });
+
+  it("neither where a program made a state dict of its tensors", async () => {
+    const { path, writeAgain } = input();
+    const folder = temporaryFolder();
+    const checkpoint = await openCheckpoint(path);
+    const state = new StateDict(checkpoint.tensors);
+    expect(await diffStates(state, state)).toMatchObject({ equal: true });
+    writeAgain();
+    await expect(saveCheckpoint(state, join(folder, "out.safetensors"))).rejects.toMatchObject(CHANGED);
+    expect(readdirSync(folder)).toEqual([]);
+    await expect(diffStates(state, state)).rejects.toMatchObject(CHANGED);
+    await checkpoint.close();
   });
 
   it("is not called sound", async () => {

@@ -5,7 +5,10 @@ import { describe, expect, it } from "vitest";
 import { castState } from "../../src/checkpoint/cast.js";
 import { diffStates } from "../../src/checkpoint/diff.js";
 import { openCheckpoint } from "../../src/checkpoint/open.js";
+import { openOptimizerState } from "../../src/checkpoint/optimizer-state.js";
+import { reshardCheckpoint } from "../../src/checkpoint/reshard.js";
 import { planCheckpoint, saveCheckpoint } from "../../src/checkpoint/save.js";
+import { scanPaths } from "../../src/checkpoint/scan/scan.js";
 import { makeTensor, StateDict } from "../../src/checkpoint/tensor/tensor.js";
 import { tensorFrom } from "../../src/checkpoint/tensor/typed-array.js";
 import { verifyCheckpoint } from "../../src/checkpoint/verify.js";
@@ -242,6 +245,7 @@ it.each([
   ["a size that is no number", { maxShardSize: Number.NaN }, /maxShardSize is NaN/],
   ["a size of nothing", { maxShardSize: 0 }, /maxShardSize is 0/],
   ["metadata that is no text", { metadata: { epoch: 5 } }, /metadata under epoch is no text/],
+  ["metadata under a number", { metadata: new Map([[1, "a"]]) }, /metadata key 1 is no text/],
   ["metadata without keys", { metadata: "pt" }, /metadata are no text by key/],
   ["metadata in a torch file", { format: "torch", metadata: { a: "b" } }, /metadata are for safetensors/],
 ])(
@@ -280,6 +284,17 @@ it.each<[string, () => unknown, RegExp]>([
     /no StateDict/,
   ],
   ["a checkpoint to castState", () => castState({ tensors: new Map() } as never, "F16"), /no StateDict/],
+  ["a checkpoint to diffStates", () => diffStates({ tensors: new Map() } as never, three()), /no StateDict/],
+  ["nothing to diffStates", () => diffStates(three(), undefined as never), /no StateDict/],
+  ["a list of tensors", () => new StateDict([tensor([1])] as never), /pairs .* this list has something else/],
+  ["a path to scan that is a URL", () => scanPaths(new URL("file:///x.bin") as never), /path is text/],
+  ["nothing to scan", () => scanPaths(undefined as never), /path is text/],
+  ["an optimizer that is nowhere", () => openOptimizerState(undefined as never), /path is text/],
+  [
+    "an output of reshard that is none",
+    () => reshardCheckpoint("fixtures/zero/stage2-fp32-2ranks", 4 as never, { ranks: 4 }),
+    /path is text/,
+  ],
   ["an object of tensors", () => new StateDict({ a: tensor([1]) } as never), /pairs of a name and a tensor/],
   [
     "an output that is a URL",
@@ -303,4 +318,38 @@ it.each<[string, () => unknown, RegExp]>([
     code: "USAGE",
     message: expect.stringMatching(message),
   });
+});
+
+it.each(["m.foo", "m", "m.safetensors.tmp", "m.bin.part"])(
+  "an output called %s says no format, so that one has to be given",
+  async (name) => {
+    const folder = temporaryFolder();
+    const path = join(folder, name);
+    for (const save of [saveCheckpoint, planCheckpoint])
+      await expect(save(three(), path)).rejects.toMatchObject({
+        code: "USAGE",
+        hint: "Name an output that ends in .bin or .pt or .pth or .ckpt or .safetensors.",
+      });
+    expect(readdirSync(folder)).toEqual([]);
+    for (const format of ["torch", "safetensors"] as const) {
+      await saveCheckpoint(three(), path, { format, force: true, fsync: false });
+      const checkpoint = await openCheckpoint(path);
+      expect(checkpoint.kind).toBe(format);
+      await checkpoint.close();
+    }
+  },
+);
+
+it.each([
+  ["m.bin", "torch"],
+  ["m.PT", "torch"],
+  ["m.pth", "torch"],
+  ["m.ckpt", "torch"],
+  ["m.SafeTensors", "safetensors"],
+])("an output called %s is a file of %s", async (name, kind) => {
+  const path = join(temporaryFolder(), name);
+  await saveCheckpoint(three(), path, { fsync: false });
+  const checkpoint = await openCheckpoint(path);
+  expect(checkpoint.kind).toBe(kind);
+  await checkpoint.close();
 });

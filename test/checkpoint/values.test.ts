@@ -9,6 +9,7 @@ import {
   StateDict,
   saveCheckpoint,
   tensorFrom,
+  tensorStatistics,
 } from "../../src/checkpoint/index.js";
 import { type Digest, temporaryFolder } from "../helpers/state.js";
 
@@ -155,4 +156,43 @@ it("read names what is not there, takes names without Lightning's prefix, and en
   expect(await ckpt.read("model.diffusion_model.out.2.weight")).toEqual(full);
   await ckpt.close();
   await expect(ckpt.read("model.diffusion_model.out.2.weight")).rejects.toMatchObject({ code: "USAGE" });
+});
+
+it("what a Map gives for a name that is not in it is refused, and so are elements beyond the last, however many", async () => {
+  const noTensor = { code: "USAGE", message: "what is given is no tensor of this package" };
+  for (const wrong of [undefined, "a", new Map()])
+    for (const look of [readValues, tensorStatistics])
+      await expect(look(wrong as never)).rejects.toMatchObject(noTensor);
+  const tensor = tensorFrom(new Float32Array(3), [3]);
+  await expect(readValues(tensor, { to: Number.POSITIVE_INFINITY })).rejects.toMatchObject({
+    code: "USAGE",
+    message: /^elements 0 to Infinity of a tensor that has 3/,
+  });
+});
+
+it("the real part of complex numbers is what they are converted to, as in torch", async () => {
+  const tensor = tensorFrom(Float32Array.of(1.5, 2, -3, 4), [2], "C64");
+  expect(await readValues(tensor, { dtype: "F32" })).toEqual(Float32Array.of(1.5, -3));
+});
+
+it("an array whose memory went elsewhere is no tensor any more, and no output has rubbish in its place", async () => {
+  const values = Float32Array.of(1, 2);
+  const tensor = tensorFrom(values, [2]);
+  structuredClone(values, { transfer: [values.buffer] });
+  const gone = { code: "USAGE", message: /memory of an array .* is gone/ };
+  await expect(readValues(tensor)).rejects.toMatchObject(gone);
+  const path = join(temporaryFolder(), "a.safetensors");
+  await expect(saveCheckpoint(new StateDict([["a", tensor]]), path)).rejects.toMatchObject(gone);
+});
+
+it.each([
+  ["shape", { shape: [3] }],
+  ["dtype", { dtype: "F16" as const }],
+  ["number of elements", { numel: 1 }],
+])("a tensor whose %s a program changed is neither read nor written", async (_, change) => {
+  const tensor = { ...tensorFrom(Float32Array.of(1, 2), [2]), ...change };
+  const refused = { code: "USAGE", message: /^a tensor of shape .* cannot have . elements, 8 bytes$/ };
+  await expect(readValues(tensor)).rejects.toMatchObject(refused);
+  const path = join(temporaryFolder(), "a.safetensors");
+  await expect(saveCheckpoint(new StateDict([["a", tensor]]), path)).rejects.toMatchObject(refused);
 });

@@ -1,13 +1,14 @@
 /** Holds what the commands that write a state dict share when they run. */
 import { resolve } from "node:path";
 import { formatBytes, formatDuration, plural } from "../../core/cli/format.js";
-import { requireEnding } from "../../core/cli/output-names.js";
 import type { CommandContext } from "../../core/cli/program.js";
 import { runWithProgress } from "../../core/cli/progress.js";
+import { requireEnding } from "../../core/io/output-names.js";
 import { inPhase } from "../../core/progress.js";
 import { castState } from "../cast.js";
 import {
   type CheckpointFormat,
+  ENDINGS,
   planCheckpoint,
   type Saved,
   type SaveOptions,
@@ -22,17 +23,12 @@ export function inDType(state: StateDict, options: OutputFileOptions): StateDict
   return target === undefined ? state : castState(state, target);
 }
 
-const EXTENSIONS: Record<CheckpointFormat, readonly string[]> = {
-  torch: [".bin", ".pt", ".pth", ".ckpt"],
-  safetensors: [".safetensors"],
-};
-
 /**
  * Checks the ending of an output's name, which says its format, also to whoever reads it later.
  * @throws VistaError `USAGE` for a name that says none of these formats
  */
 export function checkExtension(output: string, formats: readonly CheckpointFormat[]): void {
-  const endings = formats.flatMap((format) => EXTENSIONS[format]);
+  const endings = formats.flatMap((format) => ENDINGS[format]);
   const what = formats.length > 1 ? "merge writes torch files and safetensors" : "to-st writes safetensors";
   requireEnding(output, endings, what);
 }

@@ -3,12 +3,12 @@
 import { formatBytes, formatCount, plural } from "../../core/cli/format.js";
 import { expandInputs } from "../../core/cli/inputs.js";
 import type { PrintOptions } from "../../core/cli/options.js";
-import { requireEnding, SARIF_ENDINGS } from "../../core/cli/output-names.js";
 import { jsonText, printLines, printResult } from "../../core/cli/print.js";
 import { type CommandContext, EXIT, packageVersion } from "../../core/cli/program.js";
 import { runWithProgress } from "../../core/cli/progress.js";
 import { VistaError } from "../../core/errors.js";
 import { prepareOutput, writeWhole } from "../../core/io/output.js";
+import { requireEnding, SARIF_ENDINGS } from "../../core/io/output-names.js";
 import { remember } from "../../core/maps.js";
 import { sarifLog } from "../../core/sarif.js";
 import { SCAN_RULES, type ScanFinding, type ScanReport } from "../scan/findings.js";
@@ -34,7 +34,7 @@ export async function scan(
   }
   const paths = await expandInputs(inputs);
   const report = await runWithProgress(options.quiet, context.signal, (run) => scanPaths(paths, run));
-  if (report.files.length === 0 && report.clean) {
+  if (report.files.length === 0 && report.findings.length === 0) {
     throw new VistaError("NOT_FOUND", "there is no file in it, so nothing was scanned", {
       path: inputs.join(", "),
       hint: "Name a file, or a folder with files.",

@@ -37,8 +37,9 @@ export function planSafetensors(state: StateDict, metadata?: Metadata): readonly
     const entries = metadata instanceof Map ? [...metadata] : Object.entries(metadata);
     for (const [key, value] of entries) {
       // The reference reads no file whose metadata has anything else.
-      if (typeof value !== "string") {
-        throw new VistaError("USAGE", `the metadata under ${key} is no text`, { hint: "Give it as text." });
+      if (typeof key !== "string" || typeof value !== "string") {
+        const what = typeof key === "string" ? `under ${key}` : `key ${key}`;
+        throw new VistaError("USAGE", `the metadata ${what} is no text`, { hint: "Give it as text." });
       }
       checkText(key, "metadata");
       checkText(value, "metadata");

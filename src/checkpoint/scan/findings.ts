@@ -65,7 +65,7 @@ export interface ScanReport {
   readonly findings: readonly ScanFinding[];
   /** The number of findings that are counted and not listed. */
   readonly more: number;
-  /** Whether everything was understood and nothing was found. */
+  /** Whether everything was understood and nothing was found; false also where there was no file to look at. */
   readonly clean: boolean;
 }
 

@@ -6,7 +6,15 @@
 import { fromReader, fromSystem, isVistaError, messageWithin, throwIfAborted } from "../../core/errors.js";
 import type { Entry } from "../../core/io/entries.js";
 import { openSource, readSmallFile } from "../../core/io/open-source.js";
-import { isRemote, joinPlace, listFolder, lookAt, parentPlace, placeName } from "../../core/io/places.js";
+import {
+  isRemote,
+  joinPlace,
+  listFolder,
+  lookAt,
+  parentPlace,
+  placeName,
+  requirePath,
+} from "../../core/io/places.js";
 import type { SourceFile } from "../../core/io/source.js";
 import type { RunOptions } from "../../core/progress.js";
 import { compareText } from "../../core/text.js";
@@ -37,6 +45,7 @@ export async function scanPaths(
   const files: ScannedFile[] = [];
   const dcp = new Map<string, Map<string, SavedItem[]>>();
   for (const path of [paths].flat()) {
+    requirePath(path);
     for await (const file of filesOf(path, findings)) {
       throwIfAborted(options.signal);
       files.push(await scanFile(file, file === path, findings, dcp, options));
@@ -45,7 +54,7 @@ export async function scanPaths(
     }
   }
   const more = findings.count - findings.list.length;
-  return { files, findings: findings.list, more, clean: findings.count === 0 };
+  return { files, findings: findings.list, more, clean: files.length > 0 && findings.count === 0 };
 }
 
 /**

@@ -199,15 +199,10 @@ export class StateDict {
   constructor(tensors: Iterable<readonly [name: string, tensor: Tensor]>, files?: readonly SourceFile[]);
   constructor(tensors: Iterable<readonly [name: string, tensor: Tensor]>, files: readonly SourceFile[] = []) {
     const map = new Map<string, Tensor>();
-    if (typeof tensors?.[Symbol.iterator] !== "function")
-      throw new VistaError(
-        "USAGE",
-        "a state dict is made of pairs of a name and a tensor, and this is no list",
-        {
-          hint: "Give a Map, [[name, tensor]], or Object.entries(object).",
-        },
-      );
-    for (const [name, tensor] of tensors) {
+    if (typeof tensors?.[Symbol.iterator] !== "function") throw noPairs("this is no list");
+    for (const pair of tensors) {
+      if (!Array.isArray(pair)) throw noPairs("this list has something else");
+      const [name, tensor] = pair as readonly [string, Tensor];
       if (map.has(name))
         throw new VistaError("USAGE", "the name comes twice in a state dict", {
           record: name,
@@ -260,6 +255,12 @@ export class StateDict {
   }
 }
 
+function noPairs(what: string): VistaError {
+  return new VistaError("USAGE", `a state dict is made of pairs of a name and a tensor, and ${what}`, {
+    hint: "Give a Map, [[name, tensor]], or Object.entries(object).",
+  });
+}
+
 /**
  * Refuses what is no state dict: programs in JavaScript may give the checkpoint that has one.
  * @throws VistaError `USAGE`
@@ -268,6 +269,14 @@ export function requireState(state: StateDict): void {
   if (typeof state?.with === "function") return;
   throw new VistaError("USAGE", "what is given is no StateDict", {
     hint: "Give checkpoint.state, or new StateDict([[name, tensor]]).",
+  });
+}
+
+/** Refuses what is no tensor: most often it is what a Map gives for a name that is not in it. @throws VistaError `USAGE` */
+export function requireTensor(tensor: Tensor): void {
+  if (tensor?.source !== undefined) return;
+  throw new VistaError("USAGE", "what is given is no tensor of this package", {
+    hint: "Give one of checkpoint.tensors, by a name that is there, or one of tensorFrom(typedArray, shape).",
   });
 }
 

@@ -105,6 +105,12 @@ export function tensorFrom(
   return makeTensor(type, [...shape], {
     kind: "computed",
     inputs: [],
-    compute: (_inputs, result) => result.set(bytes),
+    compute: (_inputs, result) => {
+      if (bytes.byteLength !== result.byteLength)
+        throw new VistaError("USAGE", "the memory of an array that a tensor was made of is gone", {
+          hint: "Transfer or resize its buffer only when nothing reads the tensor any more.",
+        });
+      result.set(bytes);
+    },
   });
 }

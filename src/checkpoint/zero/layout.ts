@@ -9,7 +9,7 @@ import { realpath } from "node:fs/promises";
 import { basename, isAbsolute, normalize, relative } from "node:path";
 import { cannot, firstNames, fromSystem, VistaError } from "../../core/errors.js";
 import { readSmallFile } from "../../core/io/open-source.js";
-import { isFolder, isRemote, joinPlace, listFolder, placeName } from "../../core/io/places.js";
+import { isFolder, isRemote, joinPlace, listFolder, placeName, requirePath } from "../../core/io/places.js";
 import { compareText } from "../../core/text.js";
 
 export interface CheckpointFolder {
@@ -90,6 +90,7 @@ export async function listUniversalFiles(tagFolder: string): Promise<string[]> {
  * @throws VistaError `NOT_FOUND`, `WRONG_KIND`, `AMBIGUOUS`, `FORMAT` (a `latest` that points outside), `UNSUPPORTED`
  */
 export async function findCheckpoint(path: string, tag?: string): Promise<CheckpointFolder> {
+  requirePath(path);
   const names = await list(path);
   if (tag !== undefined) return tagBelow(path, tag, names, "--tag");
   const latest = LATEST.find((file) => names.includes(file));

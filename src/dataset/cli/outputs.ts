@@ -2,9 +2,9 @@
 import { hostname } from "node:os";
 import { colours } from "../../core/cli/colours.js";
 import type { PrintOptions } from "../../core/cli/options.js";
-import { requireEnding, SARIF_ENDINGS } from "../../core/cli/output-names.js";
 import { displayText, jsonText, printLines } from "../../core/cli/print.js";
 import { AtomicFile, commitTogether, prepareOutput } from "../../core/io/output.js";
+import { requireEnding, SARIF_ENDINGS } from "../../core/io/output-names.js";
 import { quote } from "../../core/text.js";
 import type { Finding } from "../finding.js";
 import type { Report } from "../report/report.js";

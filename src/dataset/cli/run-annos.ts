@@ -1,12 +1,12 @@
 /** The work of `vista-data annos …`, once the options are read. */
 import { formatBytes, formatCount, plural } from "../../core/cli/format.js";
 import type { PrintOptions } from "../../core/cli/options.js";
-import { requireEnding } from "../../core/cli/output-names.js";
 import { printResult } from "../../core/cli/print.js";
 import type { CommandContext } from "../../core/cli/program.js";
 import { runWithProgress } from "../../core/cli/progress.js";
 import { firstNames, VistaError } from "../../core/errors.js";
 import { prepareOutput } from "../../core/io/output.js";
+import { requireEnding } from "../../core/io/output-names.js";
 import { writeInterpolatedTables } from "../annotations/make/interpolate.js";
 import { type NuScenesAnnotationResult, writeNuScenesAnnotations } from "../annotations/make/nuscenes.js";
 import { readSceneChoice } from "../annotations/make/source.js";

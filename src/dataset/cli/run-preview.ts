@@ -1,12 +1,12 @@
 /** The work of `vista-data preview`, once its options are read. */
 
 import type { PrintOptions } from "../../core/cli/options.js";
-import { requireEnding } from "../../core/cli/output-names.js";
 import { printResult } from "../../core/cli/print.js";
 import type { CommandContext } from "../../core/cli/program.js";
 import { runWithProgress } from "../../core/cli/progress.js";
 import { VistaError } from "../../core/errors.js";
 import { prepareOutput, writeWhole } from "../../core/io/output.js";
+import { requireEnding } from "../../core/io/output-names.js";
 import { findClip } from "../preview/clip.js";
 import { drawSheet } from "../preview/sheet.js";
 import { readVistaConfig } from "../vista-config.js";

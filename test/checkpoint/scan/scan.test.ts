@@ -395,3 +395,8 @@ it("the progress of a scan states no total, which nobody knows before all folder
   expect(seen.length).toBeGreaterThan(2);
   expect(seen).toEqual(seen.map((_, i) => [i + 1, undefined]));
 });
+
+it("is not clean where there was nothing to look at", async () => {
+  for (const paths of [[], temporaryFolder()])
+    expect(await scanPaths(paths)).toEqual({ files: [], findings: [], more: 0, clean: false });
+});

@@ -1,8 +1,8 @@
-/** The one rule for the names of outputs that have only one format: they end as files of that format do. */
+/** The one rule for the names of outputs: they end as files of their format do. */
 import { existsSync } from "node:fs";
 import { extname } from "node:path";
 import { VistaError } from "../errors.js";
-import { sizeOf } from "../io/regular.js";
+import { sizeOf } from "./regular.js";
 
 /** The endings of SARIF files, in every program that writes them. */
 export const SARIF_ENDINGS = [".sarif", ".json"];
