@@ -54,24 +54,43 @@ it("what README, pages and doors show of the library compiles as it stands, with
     writeFileSync(join(app, `shown-${i}.mts`), text);
     return `shown-${i}.mts`;
   });
-  const options = [
-    "--strict",
-    "--noEmit",
-    "--module",
-    "nodenext",
-    "--target",
-    "es2023",
-    "--lib",
-    "es2023,esnext.disposable",
-  ];
-  const tsc = resolve("node_modules/.bin/tsc");
   // The error of a page is in what tsc prints, which an assertion shows.
-  const { stdout, status } = spawnSync(tsc, [...options, "--types", "node", ...files], {
+  expect(compile(app, files)).toEqual(["", 0]);
+});
+
+it("every option may be given as undefined, also under exactOptionalPropertyTypes, and the declarations compile there", () => {
+  const app = makeApp();
+  symlinkSync(resolve("node_modules/@types"), join(app, "node_modules/@types"));
+  const doors = { checkpoint: "vista-ckpt", dataset: "vista-ckpt/data", train: "vista-ckpt/train" };
+  const lines = Object.entries(doors).flatMap(([folder, door]) => {
+    const names = [...readFileSync(`src/${folder}/index.ts`, "utf8").matchAll(/\b[A-Z]\w*Options\b/g)];
+    const all = [...new Set(names.map(([name]) => name))];
+    expect(all.length).toBeGreaterThan(3);
+    return [
+      `import type * as ${folder} from "${door}";`,
+      ...all.map((name) => `none<Refusing<${folder}.${name}>>();`),
+    ];
+  });
+  const file = `type Optional<O> = { [K in keyof O]-?: {} extends Pick<O, K> ? K : never }[keyof O];
+type Refusing<O> = { [K in Optional<O>]-?: undefined extends Required<O>[K] ? never : K }[Optional<O>];
+declare function none<Keys>(...keys: [Keys] extends [never] ? [] : [Keys]): void;
+${lines.join("\n")}
+`;
+  writeFileSync(join(app, "options.mts"), file);
+  const strict = ["--exactOptionalPropertyTypes", "--skipLibCheck", "false"];
+  expect(compile(app, ["options.mts"], strict)).toEqual(["", 0]);
+});
+
+/** Compiles files of an app without writing anything. @returns what tsc prints, and its exit code */
+function compile(app: string, files: readonly string[], more: readonly string[] = []) {
+  const modules = ["--module", "nodenext", "--target", "es2023", "--lib", "es2023,esnext.disposable"];
+  const options = ["--strict", "--noEmit", ...modules, ...more, "--types", "node", ...files];
+  const { stdout, status } = spawnSync(resolve("node_modules/.bin/tsc"), options, {
     cwd: app,
     encoding: "utf8",
   });
-  expect([stdout, status]).toEqual(["", 0]);
-});
+  return [stdout, status];
+}
 
 it("checkpoint.ts reads a ZeRO checkpoint and writes three files", async () => {
   const app = makeApp();

@@ -12,15 +12,15 @@ import { isCheckpointFolder } from "./zero/layout.js";
 
 export interface FolderOptions extends RunOptions {
   /** The tag (sub-folder) to read; by default the one that `latest` names. */
-  tag?: string;
+  tag?: string | undefined;
   /** Whether an existing output is replaced, provided that it is a checkpoint folder; false by default. */
-  force?: boolean;
+  force?: boolean | undefined;
   /** Whether the CRC-32 of everything that is read is checked; true by default. */
-  verify?: boolean;
+  verify?: boolean | undefined;
   /** Whether all files and folders are on the disk (fsync) before the call returns; true by default. */
-  fsync?: boolean;
+  fsync?: boolean | undefined;
   /** Whether the call only tells what it would write; false by default. */
-  dryRun?: boolean;
+  dryRun?: boolean | undefined;
 }
 
 /**

@@ -59,19 +59,19 @@ export interface DiffOptions extends RunOptions {
    * Whether the CRC-32 of every record that is compared is checked, so that a damaged one is an error and not a difference; true
    * by default.
    */
-  verify?: boolean;
+  verify?: boolean | undefined;
   /**
    * The absolute tolerance, beside the relative one in `rtol`: floats a and b count as equal where |a - b| ≤ atol + rtol · |b|,
    * as in `torch.allclose`; other types have no tolerance. Both are 0 by default. Where one is given, even as 0, a tensor that
    * differs only in -0 for 0 or in the bits of NaN is close, not different.
    */
-  atol?: number;
-  rtol?: number;
+  atol?: number | undefined;
+  rtol?: number | undefined;
   /**
    * Whether floats of different dtypes are no difference where their values are equal; false by default. Other types stay
    * different.
    */
-  ignoreDType?: boolean;
+  ignoreDType?: boolean | undefined;
 }
 
 /**

@@ -95,9 +95,9 @@ export interface Inspection {
 
 export interface InspectOptions extends RunOptions {
   /** The tag (sub-folder) of a ZeRO checkpoint; by default the one that `latest` names. */
-  tag?: string;
+  tag?: string | undefined;
   /** The keys of the state dict in a torch file, joined by dots; see `OpenOptions`. */
-  key?: string;
+  key?: string | undefined;
 }
 
 /**

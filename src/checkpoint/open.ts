@@ -27,20 +27,20 @@ import { openZeroCheckpoint } from "./zero/open.js";
 
 export interface OpenOptions extends RunOptions {
   /** The tag (sub-folder) of a ZeRO checkpoint; by default the one that `latest` names. */
-  tag?: string;
+  tag?: string | undefined;
   /** Whether tensors that a ZeRO checkpoint lists as frozen are left out; false by default. */
-  excludeFrozen?: boolean;
+  excludeFrozen?: boolean | undefined;
   /**
    * The place of the state dict in a torch file (in a ZeRO checkpoint: in its model states), as keys joined by dots, or `.` for
    * the file itself; by default the usual place with the most tensors.
    */
-  key?: string;
+  key?: string | undefined;
   /** Whether tensors that only torch can rebuild (sparse, quantised …) are refused, which is the default, or listed. */
-  unreadable?: "refuse" | "list";
+  unreadable?: "refuse" | "list" | undefined;
   /** Whether orphans of a ZeRO checkpoint, tensors that only `module` has, are recovered; true by default. */
-  recover?: boolean;
+  recover?: boolean | undefined;
   /** Whether the CRC-32 of the pickles is checked; true by default. */
-  verify?: boolean;
+  verify?: boolean | undefined;
 }
 
 /**

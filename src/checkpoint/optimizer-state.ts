@@ -6,6 +6,7 @@
 import { remember } from "../core/maps.js";
 import type { RunOptions } from "../core/progress.js";
 import { checkTolerance, type DiffOptions } from "./diff.js";
+import type { OpenOptions } from "./open.js";
 import { StateDict, type Tensor } from "./tensor/tensor.js";
 import type { TorchFile } from "./torch/file.js";
 import { asDict, asItems, keyText, PyTuple, type PyValue } from "./torch/objects.js";
@@ -63,7 +64,7 @@ const WHOLE = "";
  */
 export async function openOptimizerState(
   path: string,
-  options: RunOptions & { verify?: boolean } = {},
+  options: RunOptions & Pick<OpenOptions, "verify"> = {},
 ): Promise<OptimizerState> {
   const content = await readCheckpointFiles(path, { ...options, bf16Optimizer: true });
   const torchFiles = [...content.torchFiles];

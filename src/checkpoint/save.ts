@@ -40,16 +40,16 @@ export interface SaveOptions extends WriteOptions, OutputOptions {
    * The format of the files. By default the end of the path says it: `.safetensors`, or for torch files `.bin`, `.pt`, `.pth` or
    * `.ckpt`; any other end is an error.
    */
-  format?: CheckpointFormat;
+  format?: CheckpointFormat | undefined;
   /** The type to which floating-point tensors are converted, as {@link castState} does it; by default they stay as they are. */
-  dtype?: CastTarget;
+  dtype?: CastTarget | undefined;
   /**
    * The largest number of bytes of tensors in one file: where there are more, several files and an index are written. By default
    * there is one file, whatever its size.
    */
-  maxShardSize?: number;
+  maxShardSize?: number | undefined;
   /** The metadata of a safetensors file, text by key (an object or a Map); none by default. Torch files have no place for them. */
-  metadata?: Metadata;
+  metadata?: Metadata | undefined;
 }
 
 export interface SavedFile {

@@ -13,12 +13,12 @@ export interface ReadOptions {
    * The type to which the values are converted. `F32` widens F16, BF16 and 8-bit types exactly; integers beyond 2^24 are rounded.
    * Of complex numbers the real part is taken, as torch does it.
    */
-  dtype?: CastTarget;
+  dtype?: CastTarget | undefined;
   /** The index of the first element, in row-major order; 0 by default. */
-  from?: number;
+  from?: number | undefined;
   /** The index of the element after the last; by default all elements are read. */
-  to?: number;
-  signal?: AbortSignal;
+  to?: number | undefined;
+  signal?: AbortSignal | undefined;
 }
 
 /**

@@ -52,12 +52,12 @@ export interface VerifyReport {
 
 export interface VerifyOptions extends RunOptions {
   /** The tag (sub-folder) of a ZeRO checkpoint; by default the one that `latest` names. */
-  tag?: string;
+  tag?: string | undefined;
   /**
    * The keys, joined by dots, of the state dict in a torch file whose values are searched for NaN and infinity; see
    * `OpenOptions`.
    */
-  key?: string;
+  key?: string | undefined;
 }
 
 /**

@@ -32,11 +32,11 @@ export type ErrorCode = keyof typeof ERROR_CODES;
 /** The place in the input that an error is about. All parts are optional; the most general comes first. */
 export interface Where {
   /** The file or folder, as the user would write it. */
-  path?: string;
+  path?: string | undefined;
   /** The record of a zip, the tensor of a safetensors file, the row of a table … */
-  record?: string;
+  record?: string | undefined;
   /** The byte offset, in the record if one is named and otherwise in the file. */
-  offset?: number;
+  offset?: number | undefined;
 }
 
 /** The largest number of characters of a record's or a tensor's name in a message; the longest name of Vista has 120. */
@@ -63,7 +63,11 @@ export class VistaError extends Error {
    * @param what  what is wrong, with the numbers but without the place
    * @param details  where it is, what to do about it, and the error that caused this one
    */
-  constructor(code: ErrorCode, what: string, details: Where & { hint?: string; cause?: unknown } = {}) {
+  constructor(
+    code: ErrorCode,
+    what: string,
+    details: Where & { hint?: string | undefined; cause?: unknown } = {},
+  ) {
     const { path, record, offset, hint, cause } = details;
     const where: Where = {};
     if (path !== undefined) where.path = withoutSecrets(path);

@@ -14,9 +14,9 @@ export interface RunOptions {
    * The signal whose abort stops the call within a second; the call then throws a `VistaError` with code `ABORTED` and leaves no
    * partial output.
    */
-  signal?: AbortSignal;
+  signal?: AbortSignal | undefined;
   /** The function to call with the progress. It is called several times a second, so it should be cheap. */
-  onProgress?: (progress: Progress) => void;
+  onProgress?: ((progress: Progress) => void) | undefined;
 }
 
 /** Returns the same options for a step of a larger call: the step's progress goes by the name of that call. */

@@ -158,27 +158,27 @@ export interface CheckOptions extends RunOptions {
    * The closeness with which images are looked at: file names and sizes only, the headers (format, width, height, end marker), or
    * a full decode. The default is `headers`.
    */
-  images?: "names" | "headers" | "decode";
+  images?: "names" | "headers" | "decode" | undefined;
   /**
    * The number of images that are opened, out of all there are; `Infinity` opens every one. By default as many are opened as
    * `budget` allows.
    */
-  sample?: number;
+  sample?: number | undefined;
   /**
    * The number of seconds for opening images, spread over the whole set. The default is 60 for headers where `sample` is not
    * given, and otherwise no bound. Names and sizes of all files are looked at however long that takes.
    */
-  budget?: number;
+  budget?: number | undefined;
   /** The seed of the sample of images. The same seed takes the same images, with or without shards. The default is 0. */
-  seed?: number;
+  seed?: number | undefined;
   /**
    * The only part to check, where one is given. The findings, coverage and charts of all shards together are those of one whole
    * run: shard 1 alone does what cannot be split.
    */
-  shard?: Shard;
+  shard?: Shard | undefined;
   /**
    * A function that is called with each file, folder or video that is not there, also where the findings count it together with
    * others. `path` is that of what is missing, and `count` says how many files a folder stands for.
    */
-  onMissing?: (missing: Finding) => void;
+  onMissing?: ((missing: Finding) => void) | undefined;
 }

@@ -15,8 +15,8 @@ import { inPhase, type RunOptions } from "../core/progress.js";
 
 /** Options of what makes files from the checkpoint of a run. */
 export interface MakeOptions extends RunOptions {
-  /** Hears what is odd about the checkpoint that something is made from, each time a sentence. */
-  onWarning?(text: string): void;
+  /** The function to call with what is odd about the checkpoint that something is made from, each time a sentence. */
+  onWarning?: ((text: string) => void) | undefined;
 }
 
 /** What a checkpoint folder says of itself. */

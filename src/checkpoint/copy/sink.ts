@@ -49,7 +49,7 @@ const SLOTS = 3;
 
 export interface WriteOptions extends RunOptions {
   /** Whether to check the CRC-32 of every input region that is read; true by default. */
-  verify?: boolean;
+  verify?: boolean | undefined;
 }
 
 /** A file to be written: all its content, from position 0. */

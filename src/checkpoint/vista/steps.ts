@@ -7,15 +7,15 @@ import { PREFIX, stripPrefix } from "./prefix.js";
 
 export interface VistaOptions {
   /** Whether LoRA adapters are merged into their weights; true by default. */
-  lora?: boolean;
+  lora?: boolean | undefined;
   /** Whether the EMA's shadows take the place of the weights, which is the default; false leaves the shadows out. */
-  ema?: boolean;
+  ema?: boolean | undefined;
   /** The factor of the adapters' products; 1 by default, as in bin_to_st.py. */
-  loraScale?: number;
+  loraScale?: number | undefined;
   /** Whether `_forward_module.` stays in the names; false by default. */
-  keepPrefix?: boolean;
+  keepPrefix?: boolean | undefined;
   /** Whether names without `_forward_module.` are kept; by default they are an error. */
-  keepUnprefixed?: boolean;
+  keepUnprefixed?: boolean | undefined;
 }
 
 /** The report on what {@link applyVista} did; its names are without prefix. */

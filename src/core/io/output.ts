@@ -16,9 +16,9 @@ import { settleAll } from "./settle.js";
 
 export interface OutputOptions {
   /** Whether to replace an existing output, which is an `EXISTS` error otherwise. The default is false. */
-  force?: boolean;
+  force?: boolean | undefined;
   /** Whether to fsync the output and its folder before the call returns. The default is true. */
-  fsync?: boolean;
+  fsync?: boolean | undefined;
 }
 
 type StoppableOutput = OutputOptions & { readonly signal?: AbortSignal };

@@ -18,36 +18,38 @@ export interface AnnotationCheckOptions extends CheckOptions {
   /**
    * The folder that the paths in findings are relative to. The default is the folder above `annos/`, or that of the first file.
    */
-  root?: string;
+  root?: string | undefined;
   /**
    * The folder of the frames that nuScenes.json names. The default is `data/nuscenes` below the root, else the nuScenes set that is in
    * the root, or the root itself where it holds `samples/`. With `false`, nobody looks for frames.
    */
-  nuscenes?: string | false;
+  nuscenes?: string | false | undefined;
   /**
    * The folder of the folders that YouTube.json names. The default is `data/YouTube` below the root, else that from which `annos youtube`
    * of the root makes names. With `false`, nobody looks for frames.
    */
-  youtube?: string | false;
+  youtube?: string | false | undefined;
   /** The number of frames of a clip in training. The default is 25. */
-  numFrames?: number;
+  numFrames?: number | undefined;
   /**
    * The bounds of the quick form of the check, for a look before a training starts. It looks at the shape of all records that can
    * be read in a given time. For nuScenes it looks for the frames of all these records; for clips of consecutive frames, it looks
    * for those of some records and of the last clip of each folder. `summary.sampled` then says what was left out. By default,
    * everything is looked at.
    */
-  quick?: {
-    /** The number of seconds for reading each file; what follows may take twice as long again. The default is 20. */
-    seconds?: number;
-    /** The number of records, chosen at random (with `seed`), whose frames are looked for. The default is 400. */
-    records?: number;
-  };
+  quick?:
+    | {
+        /** The number of seconds for reading each file; what follows may take twice as long again. The default is 20. */
+        seconds?: number | undefined;
+        /** The number of records, chosen at random (with `seed`), whose frames are looked for. The default is 400. */
+        records?: number | undefined;
+      }
+    | undefined;
   /**
    * The object to be filled in with the records of one of the files that Vista cannot use, for {@link writeClean}. It does not go
    * together with `quick`.
    */
-  unusable?: UnusableRecords;
+  unusable?: UnusableRecords | undefined;
 }
 
 /**

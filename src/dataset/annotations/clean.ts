@@ -6,6 +6,7 @@ import type { FileHandle } from "node:fs/promises";
 import { cannot, fromSystem, throwIfAborted, VistaError } from "../../core/errors.js";
 import { AtomicFile, type OutputOptions, prepareOutput } from "../../core/io/output.js";
 import { openRegular } from "../../core/io/regular.js";
+import type { RunOptions } from "../../core/progress.js";
 import type { AnnotationTally } from "../finding.js";
 
 const BLOCK = 1 << 20;
@@ -104,7 +105,7 @@ export function whyNoCleanFile(found: UnusableRecords): string | undefined {
 export async function createClean(
   found: UnusableRecords,
   path: string,
-  options: OutputOptions & { signal?: AbortSignal } = {},
+  options: OutputOptions & Pick<RunOptions, "signal"> = {},
 ): Promise<AtomicFile> {
   const reason = whyNoCleanFile(found);
   if (reason !== undefined) throw new VistaError("INCOMPLETE", reason, { path });
@@ -138,7 +139,7 @@ export async function createClean(
 export async function writeClean(
   found: UnusableRecords,
   path: string,
-  options: OutputOptions & { signal?: AbortSignal } = {},
+  options: OutputOptions & Pick<RunOptions, "signal"> = {},
 ): Promise<void> {
   const file = await createClean(found, path, options);
   try {

@@ -16,7 +16,7 @@ import { readLarge } from "./index-task.js";
 /** The options of {@link buildIndex}. */
 export interface BuildIndexOptions extends RunOptions {
   /** An earlier index of the same data: folders that have not changed since are taken from it. */
-  previous?: DatasetIndex;
+  previous?: DatasetIndex | undefined;
 }
 
 /** An index, and how much of it was read anew. */

@@ -111,7 +111,7 @@ export const SIDE_BY_SIDE: Readonly<Record<ImageLevel, number>> = { names: 16, h
 export interface CheckImagesOptions {
   signal?: AbortSignal | undefined;
   /** The number of files that are looked at side by side. The default is 16, or 4 when the files are decoded. */
-  concurrency?: number;
+  concurrency?: number | undefined;
 }
 
 /**

@@ -34,9 +34,9 @@ import { listFindings, metaFileFindings, type NamedMeta, twiceFindings } from ".
 /** The options of {@link checkOpenDv}. */
 export interface OpenDvCheckOptions extends CheckOptions {
   /** The path of the list of videos (CSV or JSON). The default is the one in `meta/` beside or within the root. */
-  meta?: string;
+  meta?: string | undefined;
   /** The path of an index file: folders that have not changed since it was made are not listed again. */
-  index?: string;
+  index?: string | undefined;
 }
 
 /** The number of folders that are listed first to see how the set names its frames. */

@@ -26,11 +26,11 @@ export interface PreviewClip {
 /** The options of {@link findClip}. */
 export interface ClipOptions {
   /** The Vista root or the root of a set, for records and samples. By default it is found from the file. */
-  root?: string;
+  root?: string | undefined;
   /** The number of the first frame in a folder. The default is the first that is there. */
-  start?: number;
+  start?: number | undefined;
   /** The number of frames of a clip. The default is 25. */
-  count?: number;
+  count?: number | undefined;
 }
 
 /** The largest number of frames on one sheet; Vista trains on 25. */

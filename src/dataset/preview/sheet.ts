@@ -15,11 +15,11 @@ import { textPath } from "./text.js";
 /** The options of {@link drawSheet}. */
 export interface SheetOptions extends RunOptions {
   /** The width of the pictures in training, in pixels: `target_width` of the config. The default is 576. */
-  width?: number;
+  width?: number | undefined;
   /** The height of the pictures in training, in pixels: `target_height` of the config. The default is 320. */
-  height?: number;
+  height?: number | undefined;
   /** The width of a picture on the sheet in pixels, which is scaled down from the training size. The default is 384. */
-  tile?: number;
+  tile?: number | undefined;
 }
 
 const COLUMNS = 5;

@@ -106,9 +106,9 @@ export interface DataStats {
 /** The options of {@link collectStats}. */
 export interface StatsOptions extends RunOptions {
   /** The path of an index file, whose unchanged folders are not listed again. */
-  index?: string;
+  index?: string | undefined;
   /** The paths of annotation files besides those in `annos/`. */
-  annos?: readonly string[];
+  annos?: readonly string[] | undefined;
 }
 
 /** Counts what a data set holds. @throws VistaError `NOT_FOUND` where there is nothing to count, `FORMAT`, `IO`, `ABORTED` */

@@ -24,9 +24,9 @@ export interface PreflightOptions extends RunOptions {
   /** The environment that the training would be started in; its `PATH` is where programs are looked for. */
   env: Record<string, string | undefined>;
   /** The rules to look at, by code or group (`gpu`, `train/port-busy`); all where empty. */
-  only?: readonly string[];
+  only?: readonly string[] | undefined;
   /** The rules to leave out. */
-  ignore?: readonly string[];
+  ignore?: readonly string[] | undefined;
 }
 
 export interface PreflightReport {

@@ -8,7 +8,7 @@ import { factsOf, lastCheckpoint, listCheckpoints, type RunCheckpoint } from "./
 
 export interface PruneOptions extends RunOptions {
   /** Whether only to verify and report, and remove nothing. */
-  dryRun?: boolean;
+  dryRun?: boolean | undefined;
 }
 
 export interface PruneReport {

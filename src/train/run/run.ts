@@ -22,7 +22,7 @@ export interface TrainingOptions {
   /** The path that train.py should say it loads weights from; where it says another one, that is `fallback` of the result. */
   expectedWeights?: string | undefined;
   /** The function to call once, when the processes can be told what to do; the caller forwards signals with what it gets. */
-  onStart?: (training: RunningTraining) => void;
+  onStart?: ((training: RunningTraining) => void) | undefined;
 }
 
 /** A training that runs, for whoever started it. */

@@ -40,9 +40,9 @@ export interface RunStatus {
 
 export interface StatusOptions extends Pick<RunOptions, "signal"> {
   /** The recipes that the run may come from; the documented ones by default. */
-  recipes?: Iterable<Recipe>;
+  recipes?: Iterable<Recipe> | undefined;
   /** The Vista checkout with the configs of the recipes; the current folder by default. */
-  vista?: string;
+  vista?: string | undefined;
 }
 
 /**

@@ -28,12 +28,12 @@ import { findNuScenes, type SceneChoice, sceneNames } from "./source.js";
 /** The options of {@link writeInterpolatedTables}. */
 export interface InterpolateOptions extends RunOptions, OutputOptions {
   /** The scenes whose samples the tables get: an official split, `all`, or names. The default is `all`. */
-  split?: SceneChoice;
+  split?: SceneChoice | undefined;
   /**
    * The name of the folder of the tables, such as `v1.0-mini`. The default is the one that is there or, of several, the one that
    * the split belongs to.
    */
-  version?: string;
+  version?: string | undefined;
 }
 
 /** The figures of 12 Hz tables that were written. */

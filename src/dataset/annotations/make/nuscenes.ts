@@ -19,16 +19,16 @@ import { TextBlocks } from "./text-blocks.js";
 /** The options of {@link writeNuScenesAnnotations}. */
 export interface NuScenesAnnotationOptions extends RunOptions, OutputOptions {
   /** The scenes that records are made of: an official split, `all`, or names. The default is `train`. */
-  split?: SceneChoice;
+  split?: SceneChoice | undefined;
   /**
    * The name of the folder of the tables, such as `v1.0-mini`. The default is the one that is there or, of several, the one that
    * the split belongs to.
    */
-  version?: string;
+  version?: string | undefined;
   /** The number of frames of a clip, at 12 Hz. The default is 25, which Vista's loader takes. */
-  clip?: number;
+  clip?: number | undefined;
   /** The number of samples of a clip, at 2 Hz, which are the points of the trajectory. The default is 5. */
-  keyFrames?: number;
+  keyFrames?: number | undefined;
 }
 
 /** The figures of a nuScenes.json that was written. */

@@ -24,11 +24,11 @@ export interface FindClipsOptions extends RunOptions {
    * The videos whose clips are wanted. The default is `train`, which leaves a video out if its folder or the list of videos says
    * `val`.
    */
-  split?: SplitChoice;
+  split?: SplitChoice | undefined;
   /** The language files of DriveAGI that limit the clips to the frames that they speak of. */
-  languageFiles?: readonly string[];
+  languageFiles?: readonly string[] | undefined;
   /** An earlier index of the same data: folders that have not changed since are not listed again. */
-  previous?: DatasetIndex;
+  previous?: DatasetIndex | undefined;
 }
 
 /**

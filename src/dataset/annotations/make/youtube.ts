@@ -24,9 +24,9 @@ export interface ClipSource {
 /** The options of {@link writeYouTube}. */
 export interface YouTubeOptions extends RunOptions, OutputOptions {
   /** The number of frames of a clip. The default is 25, which Vista's loader takes. */
-  clip?: number;
+  clip?: number | undefined;
   /** The number of frames from one start to the next. The default is 1. */
-  stride?: number;
+  stride?: number | undefined;
 }
 
 /** The figures of a YouTube.json that was written. */

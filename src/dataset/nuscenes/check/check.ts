@@ -24,9 +24,9 @@ import { keyFindings, tableFindings } from "./table-findings.js";
 /** The options of {@link checkNuScenes}. */
 export interface CheckNuScenesOptions extends CheckOptions {
   /** The only version to check, such as `v1.0-mini`. By default every version in the root is checked. */
-  version?: string;
+  version?: string | undefined;
   /** Whether the files are left alone. The default is false. */
-  tablesOnly?: boolean;
+  tablesOnly?: boolean | undefined;
 }
 
 /**
