@@ -8,7 +8,7 @@ import { decodeFault } from "./decode.js";
 import { type ImageHeader, MOST_PIXELS, NotAnImage, readImageHeader, tooLarge } from "./headers.js";
 
 /**
- * The closeness of a look at an image. `names`: the file exists and is not empty. `headers`: it is a JPEG or PNG, has a width and
+ * The closeness of a look at an image. `names`: the file exists and is not empty. `headers`: it is a JPEG, PNG or WebP, has a width and
  * a height, and its end marker is there. `decode`: all its pixels decode without a complaint.
  */
 export type ImageLevel = "names" | "headers" | "decode";
@@ -16,7 +16,7 @@ export type ImageLevel = "names" | "headers" | "decode";
 /**
  * The fault of an image file. `missing`: there is no such file, or it is a symbolic link to nowhere. `not-a-file`: it is a folder
  * or a device. `unreadable`: the system refuses to open or read it, or it has more pixels than are decoded. `empty`: it has 0
- * bytes. `not-an-image`: it is neither JPEG nor PNG. `truncated`: its end is missing. `damaged`: the decoder stumbles on the way
+ * bytes. `not-an-image`: it is neither JPEG, PNG nor WebP. `truncated`: its end is missing. `damaged`: the decoder stumbles on the way
  * (only `decode` finds this).
  */
 export type ImageFault =
@@ -38,7 +38,7 @@ export interface ImageReport {
   /** The height in pixels; missing where the width is. */
   height?: number;
   /** The format of the file; missing where the width is. */
-  format?: "jpeg" | "png";
+  format?: ImageHeader["format"];
   /** The fault of the file; missing where nothing is wrong at this level. */
   fault?: ImageFault;
   /** The description of the fault in one line, with the numbers. */

@@ -1,7 +1,8 @@
 /**
- * The width, height and end marker of JPEG and PNG files, from a few reads.
+ * The width, height and end of JPEG, PNG and WebP files, from a few reads.
  *
- * The sources are ITU-T T.81 annex B (JPEG markers) and W3C PNG third edition, sections 5.2 and 11.2 (signature, IHDR, IEND).
+ * The sources are ITU-T T.81 annex B (JPEG markers), W3C PNG third edition, sections 5.2 and 11.2 (signature, IHDR, IEND), and
+ * RFC 9649 (WebP).
  */
 import { formatCount } from "../../core/text.js";
 
@@ -10,10 +11,10 @@ type ReadAt = (offset: number, length: number) => Promise<Buffer>;
 
 /** The facts that the first and last bytes of an image file tell. */
 export interface ImageHeader {
-  format: "jpeg" | "png";
+  format: "jpeg" | "png" | "webp";
   width: number;
   height: number;
-  /** Whether the end marker (EOI, IEND) was found; where it is nowhere, the file was cut off. */
+  /** Whether the end (EOI, IEND, or that of the RIFF chunk of a WebP) was found; where it is nowhere, the file was cut off. */
   complete: boolean;
   /** Whether it is a baseline JPEG of 8 bits with one component (grey) or three, as cameras and video tools write them. */
   baseline: boolean;
@@ -99,14 +100,15 @@ class Window {
 /**
  * Reads the header of an image file of `size` bytes.
  *
- * @throws NotAnImage where the bytes are neither JPEG nor PNG, or end before the size is known
+ * @throws NotAnImage where the bytes are neither JPEG, PNG nor WebP, or end before the size is known
  */
 export async function readImageHeader(readAt: ReadAt, size: number): Promise<ImageHeader> {
   const head = await readAt(0, Math.min(size, HEAD_BYTES));
   const window = new Window(readAt, head);
   if (head[0] === 0xff && head[1] === SOI) return readJpeg(window, size);
   if (head.subarray(0, 8).equals(PNG_SIGNATURE)) return readPng(window, size, head);
-  throw new NotAnImage(`starts with ${describeStart(head)}, which is neither JPEG nor PNG`);
+  if (/^RIFF.{4}WEBP/s.test(head.toString("latin1", 0, 12))) return readWebp(size, head);
+  throw new NotAnImage(`starts with ${describeStart(head)}, which is neither JPEG, PNG nor WebP`);
 }
 
 function describeStart(head: Buffer): string {
@@ -214,4 +216,19 @@ async function hasPngEnd(window: Window, size: number): Promise<boolean> {
     offset += 12 + chunk.readUInt32BE(0);
   }
   return false;
+}
+
+/** Reads the first chunk of a WebP, which has the size: `VP8 ` of a lossy one, `VP8L` of a lossless one, `VP8X` of one with more to it. */
+function readWebp(size: number, head: Buffer): ImageHeader {
+  if (head.length < 30) throw new NotAnImage("a WebP that ends within its headers", true);
+  const kind = head.toString("latin1", 12, 16);
+  // The fields, each of 14 or 24 bits, are those of RFC 9649, sections 2.7 and 3.4, and of RFC 6386, section 9.1.
+  const sides: Record<string, () => [width: number, height: number]> = {
+    "VP8 ": () => [head.readUInt16LE(26) & 0x3fff, head.readUInt16LE(28) & 0x3fff],
+    VP8L: () => [(head.readUInt32LE(21) & 0x3fff) + 1, ((head.readUInt32LE(21) >>> 14) & 0x3fff) + 1],
+    VP8X: () => [head.readUIntLE(24, 3) + 1, head.readUIntLE(27, 3) + 1],
+  };
+  const [width, height] = sides[kind]?.() ?? [0, 0];
+  if (width === 0 || height === 0) throw new NotAnImage(`a WebP of ${width} × ${height} pixels`);
+  return { format: "webp", width, height, complete: size >= 8 + head.readUInt32LE(4), baseline: false };
 }

@@ -22,7 +22,7 @@ interface FrameName {
   extension: string;
 }
 
-const FRAME_NAME = /^((?:.*[^0-9])?)([0-9]{1,12})\.(jpe?g|png)$/is;
+const FRAME_NAME = /^((?:.*[^0-9])?)([0-9]{1,12})\.(jpe?g|png|webp)$/is;
 
 /**
  * Takes a file name apart. Returns undefined where it is not a frame's, because there is no number before the extension or too

@@ -34,7 +34,7 @@ export const OPENDV_RULES = defineRules("opendv", {
   "truncated-last-frame": ["error", "last frame cut off", "An interrupted run leaves this: run video2img.py again for the video, it writes the last frame anew."],
   "empty-image": ["error", "image of 0 bytes", COPY],
   "truncated-image": ["error", "image cut off", COPY],
-  "not-an-image": ["error", "neither JPEG nor PNG", COPY],
+  "not-an-image": ["error", "neither JPEG, PNG nor WebP", COPY],
   "damaged-image": ["error", "image that does not decode", COPY],
   "unreadable-image": ["error", "image that cannot be opened", "Mend the permissions, the link or the disk."],
   "size-change": ["warning", "images of another size than the first", "Extract the video again: the folder holds frames of two downloads."],

@@ -51,7 +51,7 @@ const VIDEO_FAULTS: ReadonlyMap<string, string> = new Map([
 /** The pattern of a path of a nuScenes set: the place of the set, and what lies below. */
 const NUSCENES = /^(?:(.*)\/)?((?:samples|sweeps|maps|can_bus|lidarseg|panoptic|v\d[^/]*)(?:\/.*)?)$/;
 const SENSOR_FILE = /^((?:samples|sweeps)\/[^/]+)\/(.+?)__[^/]+$/;
-const PICTURE = /\.(jpe?g|png)$/i;
+const PICTURE = /\.(jpe?g|png|webp)$/i;
 
 export class MissingList {
   /** The faults of files: by set, by where the files come from, and by path. */

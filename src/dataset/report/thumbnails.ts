@@ -35,7 +35,7 @@ export async function makeThumbnails(report: Report): Promise<Thumbnails> {
   const perRule = new Map<string, number>();
   const seen = new Set<string>();
   for (const { rule, path, message } of report.findings) {
-    if (!/\.(jpe?g|png)$/i.test(path) || seen.has(path) || bad.length >= BAD) continue;
+    if (!/\.(jpe?g|png|webp)$/i.test(path) || seen.has(path) || bad.length >= BAD) continue;
     const count = perRule.get(rule) ?? 0;
     if (count >= PER_RULE || !existsSync(join(report.root, path))) continue;
     perRule.set(rule, count + 1);

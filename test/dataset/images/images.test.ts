@@ -34,6 +34,20 @@ describe("headers", () => {
     expect(await look(jpeg, "headers")).toEqual(sound("jpeg"));
     expect(await look(png, "headers")).toEqual(sound("png"));
   });
+  test("WebP: lossy, lossless, and with more to it, whole and cut", async () => {
+    const alpha = picture().ensureAlpha(0.5).webp();
+    for (const form of [picture().webp(), picture().webp({ lossless: true }), alpha]) {
+      const webp = await form.toBuffer();
+      for (const level of ["headers", "decode"] as const)
+        expect(await look(webp, level)).toEqual(sound("webp"));
+      expect(await look(Buffer.concat([webp, Buffer.alloc(99)]), "headers")).toEqual(sound("webp"));
+      for (const cut of [1, 2, 500, webp.length - 700, webp.length - 29])
+        expect((await look(webp.subarray(0, -cut), "headers")).fault, `less ${cut}`).toBe("truncated");
+    }
+    const odd = await picture().webp().toBuffer();
+    odd.write("VP9 ", 12);
+    expect((await look(odd, "headers")).fault).toBe("not-an-image");
+  });
   test("progressive, with EXIF, ICC profile and a thumbnail's worth of comment before the frame header", async () => {
     const progressive = await picture().withMetadata().jpeg({ progressive: true }).toBuffer();
     expect(await look(progressive, "headers")).toEqual(sound("jpeg"));

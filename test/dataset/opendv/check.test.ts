@@ -41,6 +41,7 @@ describe("layouts", () => {
     ["%06d.jpg", 0, "%06d.jpg from 0"],
     ["%d.jpg", 0, "%d.jpg from 0"],
     ["%09d.jpg", 1, "%09d.jpg from 1"],
+    ["%09d.webp", 0, "%09d.webp from 0"],
   ])("%s from %d", async (pattern, base, title) => {
     const { root } = await makeSet({ pattern, base, frames: 30, width: 1280, height: 720 });
     const check = checkOpenDv(root);

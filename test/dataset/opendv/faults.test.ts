@@ -507,7 +507,7 @@ describe("images", () => {
     "an error page",
     (root) => replace(frame(root, train, 9), "<html>quota exceeded</html>"),
     () => `${folderOf(train)}/000000009.jpg`,
-    /starts with 3c 68 74 6d.*neither JPEG nor PNG/,
+    /starts with 3c 68 74 6d.*neither JPEG, PNG nor WebP/,
   );
   nearMiss("not-an-image", "a PNG under the name of a JPEG, which Pillow opens", async (root) =>
     replace(

@@ -102,6 +102,7 @@ describe("names of frames", () => {
     ["f_000124.JPG", "f_", "000124", 124, "JPG"],
     ["img-7.png", "img-", "7", 7, "png"],
     ["a.000001.jpeg", "a.", "000001", 1, "jpeg"],
+    ["000000123.webp", "", "000000123", 123, "webp"],
   ])("%s", (name, prefix, digits, number, extension) => {
     expect(parseFrameName(name)).toEqual({ prefix, digits, number, extension });
   });

@@ -42,6 +42,9 @@ async function damaged(): Promise<[string, Buffer][]> {
     ["progressive.jpg", await picture(640, 360).jpeg({ progressive: true }).toBuffer()],
     ["grey.jpg", await picture(333, 111).greyscale().jpeg().toBuffer()],
     ["colour.png", await picture(320, 180).png().toBuffer()],
+    ["lossy.webp", await picture(640, 360).webp({ quality: 95 }).toBuffer()],
+    ["lossless.webp", await picture(320, 180).webp({ lossless: true }).toBuffer()],
+    ["alpha.webp", await picture(320, 180).ensureAlpha(0.5).webp().toBuffer()],
   ];
   const files: [string, Buffer][] = [];
   for (const [name, bytes] of sources) {

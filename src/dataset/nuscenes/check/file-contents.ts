@@ -95,7 +95,7 @@ export async function* lookFindings(
 
 /** Tells whether a row is one of a picture: it says so, or it has a size in pixels and says nothing else. */
 function isPicture({ fileformat, width, height }: Form): boolean {
-  return /^(\.|image\/)?(jpe?g|png)$/i.test(fileformat) || (fileformat === "" && width * height > 0);
+  return /^(\.|image\/)?(jpe?g|png|webp)$/i.test(fileformat) || (fileformat === "" && width * height > 0);
 }
 
 /** How files of one kind are looked at, and what they are called in the coverage and in the progress. */
