@@ -16,6 +16,10 @@ beforeEach(async () => {
   vista = await makeCheckout(folder);
 });
 
+/** The section `lightning.strategy` with DeepSpeed's own class. */
+const deepSpeed = (params: string) =>
+  `  strategy: {target: pytorch_lightning.strategies.DeepSpeedStrategy, params: ${params}}\n`;
+
 /** What is found where a text of the config of `debug` is replaced. */
 async function changed(from: string | RegExp, to: string) {
   const path = join(vista, "configs/example/nusc_train.yaml");
@@ -139,7 +143,44 @@ test.each<[from: string | RegExp, to: string, codes: string[], text: string]>([
   ["accumulate_grad_batches: 1", "accumulate_grad_batches: 0", ["error config-value"], "is 0, not a whole"],
   ["  base_learning_rate: 1.e-5\n", "", ["error config-value"], "model.base_learning_rate is not set"],
   ["  target: vwm.data.dataset.Sampler\n", "", ["error config-value"], "data.target is not set"],
+  // What follows was tried with the real train.py and Lightning 2.0.1.
+  ["max_epochs: 100", "max_epochs: 0", ["error config-value"], "max_epochs is 0: Lightning ends before"],
+  ["max_epochs: 100", "max_steps: 0", ["error config-value"], "max_steps is 0: Lightning ends before"],
+  ["max_epochs: 100", "max_time: 10:00:00:00", ["error config-value"], "max_time is 2160000: a number"],
+  ["max_epochs: 100", 'max_time: "10:00:00:00"', [], ""],
+  ["max_epochs: 100", "gradient_clip_algorithm: value", ["error config-value"], "by their norm only"],
+  ["max_epochs: 100", "gradient_clip_algorithm: norm", [], ""],
+  ["max_epochs: 100", "barebones: true", ["error config-value"], "barebones is true"],
+  ["max_epochs: 100", "callbacks: null", ["warning config-value"], "in the place of train.py's own"],
+  ["  trainer:", "  callbacks: null\n  trainer:", ["error config-value"], "lightning.callbacks is null"],
+  ["  trainer:", "  callbacks: {}\n  trainer:", [], ""],
+  ["strategy: deepspeed_stage_2", "strategy: deepspeed", [], ""],
+  ["strategy: deepspeed_stage_2", "strategy: deepspeed_stage_1", ["error strategy"], "is deepspeed_stage_1"],
+  ["strategy: deepspeed_stage_2", "strategy: null", ["error strategy"], "the strategy is null"],
+  ["    strategy: deepspeed_stage_2\n", "", ["error strategy"], "the strategy is not set"],
+  ["    strategy: deepspeed_stage_2\n", deepSpeed("{}"), [], ""],
+  ["    strategy: deepspeed_stage_2\n", deepSpeed("{offload_optimizer: true, stage: 2}"), [], ""],
+  ["    strategy: deepspeed_stage_2\n", deepSpeed("{stage: 3}"), ["error strategy"], "is deepspeed_stage_3"],
+  [
+    "    strategy: deepspeed_stage_2\n",
+    deepSpeed("{config: a.json}"),
+    ["error strategy"],
+    "DeepSpeedStrategy",
+  ],
+  [
+    "strategy: deepspeed_stage_2\n",
+    `strategy: deepspeed_stage_2\n${deepSpeed("{stage: 3}")}`,
+    ["warning config-value"],
+    "lightning.strategy has no effect beside lightning.trainer.strategy",
+  ],
   // biome-ignore-start lint/suspicious/noTemplateCurlyInString: OmegaConf writes so
+  [
+    "every_n_epochs: 1",
+    "every_n_epochs: ${lightning.trainer.accumulate_grad_batches}",
+    ["error config-value"],
+    "every_n_epochs is ${lightning.trainer.accumulate_grad_batches}, which train.py cannot follow",
+  ],
+  ["every_n_epochs: 1", "every_n_epochs: ${data.params.batch_size}", [], ""],
   // The value of another key, and what OmegaConf alone knows.
   [
     "target_height: 576",
@@ -170,6 +211,11 @@ test.each<[string[], string[], string]>([
   [["data.params.target_height=01100", "data.params.subsets=[NuScenes]"], [], ""],
   [["lightning.modelcheckpoint.params.every_n_train_steps=9"], ["error config-value"], "takes one of them"],
   [["model.params.train_peft_adapters=yes"], [], ""],
+  [
+    ["lightning.trainer.devices=4"],
+    ["warning set-twice"],
+    "no effect: the number comes from vista-train | Use --gpus",
+  ],
 ])("values among the arguments for train.py: %j", async (extra, codes, text) => {
   const result = await found("debug", { extra });
   expect(result.codes).toEqual(codes);

@@ -46,6 +46,34 @@ test.each<[string, () => Promise<unknown>, string]>([
   expect(result.text).toContain(text);
 });
 
+// Tried with the real train.py and Lightning 2.0.1: both end with exit code 0.
+test("a run that has the steps at which Lightning stops", async () => {
+  const steps = (max: number) => found({ extra: [`lightning.trainer.max_steps=${max}`] });
+  const result = await steps(2);
+  expect(result.codes).toEqual(["error resume"]);
+  expect(result.text).toContain(
+    "last.ckpt has 2 steps and lightning.trainer.max_steps is 2: Lightning would",
+  );
+  expect((await steps(3)).codes).toEqual([]);
+  expect((await steps(-1)).codes).toEqual([]);
+});
+
+// Tried with the real train.py and Lightning 2.0.1: the state of the checkpoint names the last one of the old run by its path.
+test("a new run that keeps one checkpoint would remove one of the run that it goes on from", async () => {
+  const extra = ["lightning.modelcheckpoint.params.save_top_k=1"];
+  for (const more of [
+    { resume: last, name: "new" },
+    { gpus: 1, reshard: true },
+  ]) {
+    const result = await found({ ...more, extra });
+    expect(result.codes).toEqual(["error resume"]);
+    expect(result.text).toContain("save_top_k is 1: with its first checkpoint, the new run would remove one");
+  }
+  // In its own folder that is what was asked for.
+  expect((await found({ extra })).codes).toEqual([]);
+  expect((await found({ extra, reshard: true })).codes).toEqual([]);
+});
+
 test("a checkpoint without `latest` is resharded, not resumed", async () => {
   await rm(join(last, "latest"));
   for (const resume of [run, last]) {

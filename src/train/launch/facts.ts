@@ -1,6 +1,6 @@
 /** What a merged config says of a training, as Vista's train.py and Lightning 2.0.1 read it. */
 import { isRecord } from "../../core/maps.js";
-import { numberOf, textOf } from "../../core/text.js";
+import { numberOf, textOf, words } from "../../core/text.js";
 import { countProblems, WHOLE_FLOAT } from "../../dataset/vista-config.js";
 import { type ConfigTree, getPath, resolved } from "./config.js";
 
@@ -74,6 +74,23 @@ const STOPPING: readonly [key: string, stops: (value: unknown) => boolean, why: 
     (value) => limitOf(value) === undefined,
     "neither a number of batches from 1 on nor a share between 0.0 and 1.0",
   ],
+  ["lightning.trainer.max_steps", (value) => value === 0, "Lightning ends before the first step"],
+  ["lightning.trainer.max_epochs", (value) => value === 0, "Lightning ends before the first step"],
+  [
+    "lightning.trainer.max_time",
+    (value) => typeof value === "number",
+    "a number, as YAML reads 10:00:00:00 without quotes; Lightning wants the text days:hours:minutes:seconds",
+  ],
+  [
+    "lightning.trainer.gradient_clip_algorithm",
+    (value) => value === "value",
+    "DeepSpeed clips gradients by their norm only",
+  ],
+  [
+    "lightning.trainer.barebones",
+    (value) => value === true,
+    "Lightning stops, because train.py has it log and save checkpoints",
+  ],
   [
     "lightning.trainer.enable_checkpointing",
     (value) => value === false,
@@ -91,9 +108,12 @@ const STOPPING: readonly [key: string, stops: (value: unknown) => boolean, why: 
   ],
 ];
 
+/** The sections that train.py merges with its own; to OmegaConf, one that is null is no section. */
+const MERGED = words("trainer logger modelcheckpoint strategy callbacks").map((name) => `lightning.${name}`);
+
 export function trainingFacts(config: ConfigTree): TrainingFacts {
   const reader = readerOf(config);
-  const { given, value, number, count, problems, unclear } = reader;
+  const { raw, given, value, number, count, problems, unclear } = reader;
   const subsets = value("data.params.subsets");
   const probs = value("data.params.probs");
   const params = getPath(config, "data.params");
@@ -104,6 +124,12 @@ export function trainingFacts(config: ConfigTree): TrainingFacts {
     const found = value(key) ?? undefined;
     if (found !== undefined && stops(found)) problems.push(`${key} is ${textOf(found)}: ${why}`);
   }
+  for (const key of MERGED) {
+    if (raw(key) === null)
+      problems.push(`${key} is null, which train.py cannot merge with its own; leave it out`);
+  }
+  for (const text of lightningLinks(config))
+    problems.push(`${text}, which train.py cannot follow: it takes \`lightning\` out of the config first`);
   return {
     // They are compared with the subsets, where those are known.
     probs: Array.isArray(probs) && Array.isArray(subsets) ? probs.map(numberOf) : undefined,
@@ -116,7 +142,7 @@ export function trainingFacts(config: ConfigTree): TrainingFacts {
     noSubsets: noList(subsets),
     height: number("data.params.target_height"),
     width: number("data.params.target_width"),
-    strategy: value("lightning.trainer.strategy"),
+    strategy: strategyOf(reader),
     batchSize: number("data.params.batch_size") ?? 1,
     samplesPerEpoch: number("data.params.samples_per_epoch"),
     limitBatches: limitOf(value("lightning.trainer.limit_train_batches")),
@@ -132,6 +158,25 @@ export function trainingFacts(config: ConfigTree): TrainingFacts {
 }
 
 type Reader = ReturnType<typeof readerOf>;
+
+/** Finds the settings that refer to the section `lightning`, each as a clause. */
+function lightningLinks(value: unknown, key = ""): string[] {
+  if (typeof value === "string") return /\$\{lightning[.[}]/.test(value) ? [`${key} is ${value}`] : [];
+  if (!isRecord(value) && !Array.isArray(value)) return [];
+  return Object.entries(value).flatMap(([name, item]) =>
+    lightningLinks(item, key === "" ? name : `${key}.${name}`),
+  );
+}
+
+/** Returns the strategy by the name that Lightning has for it; the section `lightning.strategy` counts where the trainer has none. */
+function strategyOf({ raw, value }: Reader): unknown {
+  if (raw("lightning.trainer.strategy") !== undefined) return value("lightning.trainer.strategy");
+  const target = value("lightning.strategy.target");
+  const isDeepSpeed = typeof target === "string" && target.endsWith(".DeepSpeedStrategy");
+  // A config of DeepSpeed's own may say another stage.
+  if (!isDeepSpeed || raw("lightning.strategy.params.config") !== undefined) return target;
+  return `deepspeed_stage_${textOf(value("lightning.strategy.params.stage") ?? 2)}`;
+}
 
 /** Returns the ways to read settings of a config, and the lists of what is unclear and wrong of those that were read. */
 function readerOf(config: ConfigTree) {
@@ -203,7 +248,7 @@ function limitOf(value: unknown): TrainingFacts["limitBatches"] {
   return share !== undefined && share > 0 && share <= 1 ? { share } : undefined;
 }
 
-/** Returns a limit of Lightning's; -1 and 0 are none. */
+/** Returns a limit of Lightning's; -1 is none, and with 0 it trains nothing. */
 function limited(count: number | undefined): number | undefined {
   return count !== undefined && count > 0 ? count : undefined;
 }

@@ -28,6 +28,11 @@ const OWN: Record<string, string> = {
   "--logdir": "--logdir",
   "-l": "--logdir",
 };
+/** The settings that train.py replaces by flags which this launcher sets, each with the option of vista-train for it. */
+const REPLACED: Record<string, string> = {
+  "lightning.trainer.devices": "--gpus",
+  "lightning.trainer.num_nodes": "--nodes",
+};
 /**
  * The flags that make another run folder than the one that this launcher knows, where it gives the run its name; `--debug` moves it
  * into `debug_runs` at the end.
@@ -78,6 +83,10 @@ export async function* checkArguments(context: CheckContext): AsyncGenerator<Tra
         });
         break;
       case "dotted":
+        if (Object.hasOwn(REPLACED, name)) {
+          const what = `${word} among the arguments for train.py has no effect: the number comes from vista-train`;
+          yield finding("set-twice", what, { severity: "warning", fix: `Use ${REPLACED[name]} instead.` });
+        }
         if (config !== undefined) yield* unknownKey(name, config);
     }
   }

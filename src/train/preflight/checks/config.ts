@@ -12,6 +12,9 @@ import { unknownKeys } from "./config-keys.js";
 import type { CheckContext } from "./context.js";
 import { readable, there } from "./look.js";
 
+/** The names that Lightning has for DeepSpeed with ZeRO stage 2. */
+const STAGE_2: readonly unknown[] = ["deepspeed", "deepspeed_stage_2", "deepspeed_stage_2_offload"];
+
 export async function* checkConfig(context: CheckContext): AsyncGenerator<TrainFinding> {
   const { plan, facts, extra, config, given } = context;
   const files = yield* readable("config-missing", () => configsOf(plan));
@@ -40,7 +43,7 @@ export async function* checkConfig(context: CheckContext): AsyncGenerator<TrainF
 
   const strategy = extra.findLast((flag) => flag.name === "--strategy")?.values[0] ?? facts.strategy;
   const isUnclear = facts.unclear.some((text) => text.startsWith("lightning.trainer.strategy "));
-  if (strategy !== "deepspeed_stage_2" && strategy !== "deepspeed_stage_2_offload" && !isUnclear) {
+  if (!STAGE_2.includes(strategy) && !isUnclear) {
     yield finding("strategy", `the strategy is ${strategy === undefined ? "not set" : textOf(strategy)}`);
   }
   const soonest = stepsToFirst(plan.nodes * plan.gpus, facts);
@@ -107,6 +110,13 @@ const ODD: readonly [
     "Leave it out.",
   ],
   [
+    "lightning.trainer.callbacks",
+    () => true,
+    (value) =>
+      `is ${textOf(value)}: Lightning takes it in the place of train.py's own, which save last.ckpt and the configs`,
+    "Write them below lightning.callbacks, which train.py adds to its own.",
+  ],
+  [
     "lightning.trainer.fast_dev_run",
     (value) => value !== null && value !== false && value !== 0,
     (value) => `is ${textOf(value)}: Lightning trains so many batches and saves no checkpoint`,
@@ -120,5 +130,13 @@ function* checkKept(given: ConfigTree): Generator<TrainFinding> {
     const value = getPath(given, key);
     if (value === undefined || !isOdd(value)) continue;
     yield finding("config-value", `${key} ${what(value)}`, { severity: "warning", fix });
+  }
+  const [used, section] = ["lightning.trainer.strategy", "lightning.strategy"];
+  if (getPath(given, section) && getPath(given, used) !== undefined) {
+    const what = `${section} has no effect beside ${used}, which train.py takes`;
+    yield finding("config-value", what, {
+      severity: "warning",
+      fix: `Take one of the two out of the config.`,
+    });
   }
 }

@@ -5,7 +5,7 @@ import { basename, dirname, join } from "node:path";
 import { asUndefined, firstNames, isVistaError } from "../../../core/errors.js";
 import { isRecord } from "../../../core/maps.js";
 import { type ConfigTree, readConfigs } from "../../launch/config.js";
-import { needsFolders } from "../../launch/facts.js";
+import { CHECKPOINTS, needsFolders } from "../../launch/facts.js";
 import { isCheckpoint } from "../../launch/plan.js";
 import { lastChoice, lookAt, pathProblem, SINGLE } from "../../run/checkpoint-status.js";
 import { listCheckpoints, measure, type RunCheckpoint, runFolderOf } from "../../run/checkpoints.js";
@@ -18,9 +18,13 @@ import { there } from "./look.js";
 /** Checks that a checkpoint is whole: one that was cut off when the time was up would stop all processes after minutes. */
 async function* checkWhole({ plan, facts }: CheckContext, path: string): AsyncGenerator<TrainFinding> {
   const checkpoint = await measure(path);
-  const { whole, problem, ranks } = await lookAt(checkpoint);
+  const { whole, problem, ranks, steps } = await lookAt(checkpoint);
   if (whole !== false && checkpoint.kind === "file" && facts !== undefined && needsFolders(facts))
     yield finding("resume", `${path} is ${SINGLE}`);
+  if (steps !== undefined && facts?.maxSteps !== undefined && steps >= facts.maxSteps) {
+    const what = `${path} has ${steps} steps and lightning.trainer.max_steps is ${facts.maxSteps}: Lightning would end at once`;
+    yield finding("resume", what, { fix: "Name more steps, or none: -- lightning.trainer.max_steps=-1" });
+  }
   // Where its shards can be read, resharding makes a whole one of it.
   if (plan.reshard && ranks !== undefined && ranks !== plan.nodes * plan.gpus) return;
   const where = problem?.startsWith(path) ? "" : `${path}: `;
@@ -39,7 +43,7 @@ export async function* checkResume(context: CheckContext): AsyncGenerator<TrainF
 }
 
 async function* resumeFindings(context: CheckContext, resume: string): AsyncGenerator<TrainFinding> {
-  const { plan } = context;
+  const { plan, facts } = context;
   const one = isCheckpoint(resume);
   if (plan.name !== undefined && !one && !plan.reshard)
     yield finding("resume-and-name", "--resume and --name together");
@@ -49,10 +53,15 @@ async function* resumeFindings(context: CheckContext, resume: string): AsyncGene
     yield finding("resume", `${resume} is not a run folder`);
     return;
   }
-  const change = plan.reshard ? undefined : await findRankChange(plan);
-  if (change !== undefined) {
+  const change = await findRankChange(plan);
+  if (change !== undefined && !plan.reshard) {
     const what = `${change.checkpoint} was saved by ${change.saved} GPUs, and ${change.wanted} would go on with it`;
     yield finding("resume-ranks", what);
+  }
+  // Of what a checkpoint says of the others, Lightning believes in a new run folder only which one was the last beside `last`.
+  if ((one || (plan.reshard && change !== undefined)) && facts?.saveTopK === 1 && !facts.monitored) {
+    const what = `${CHECKPOINTS}.save_top_k is 1: with its first checkpoint, the new run would remove one of the old run`;
+    yield finding("resume", what, { fix: `Keep all: -- ${CHECKPOINTS}.save_top_k=-1` });
   }
   if (!one) {
     yield* checkRun(context, resume);
