@@ -108,8 +108,24 @@ test.each<[string, Partial<LaunchOptions>, RegExp]>([
   ["phase1", { rdzvEndpoint: "a b:1" }, /not HOST or HOST:PORT/],
   ["phase1", { rdzvEndpoint: "a:99999" }, /not HOST or HOST:PORT/],
   ["phase1", { nodeRank: 0, masterAddr: "a", slurm: { sbatch: {} } }, /--slurm gives the nodes their ranks/],
+  ["phase1", { name: "x", slurm: { sbatch: { array: "0-3" } } }, /array=0-3 starts several jobs/],
+  [
+    "phase1",
+    { resume: "/x/run", slurm: { sbatch: { array: "1,2%2" } } },
+    /all would train in one run folder/,
+  ],
 ])("%s with %j is wrong usage", (name, options, message) => {
   expect(() => command(name, options)).toThrow(message);
+});
+
+test.each<Partial<LaunchOptions>>([
+  { slurm: { sbatch: { array: "0-3" } } },
+  { name: "x", slurm: { sbatch: { array: "0-3%1" } } },
+  { name: "x", slurm: { sbatch: { array: "4" } } },
+  { name: "x", slurm: { sbatch: { array: "-" } } },
+  { resume: "/x/last.ckpt", slurm: { sbatch: { array: "0-3" } } },
+])("jobs of an array that do not meet in one folder: %j", (options) => {
+  expect(planLaunch(recipe("phase1"), { vista, ...options }, folder).slurm).toEqual(options.slurm);
 });
 
 test("below srun the workers do not see a job name that Lightning 2.0 takes for its own", () => {

@@ -146,8 +146,10 @@ test.each<[from: string | RegExp, to: string, codes: string[], text: string]>([
   // What follows was tried with the real train.py and Lightning 2.0.1.
   ["max_epochs: 100", "max_epochs: 0", ["error config-value"], "max_epochs is 0: Lightning ends before"],
   ["max_epochs: 100", "max_steps: 0", ["error config-value"], "max_steps is 0: Lightning ends before"],
-  ["max_epochs: 100", "max_time: 10:00:00:00", ["error config-value"], "max_time is 2160000: a number"],
+  ["max_epochs: 100", "max_time: 10:00:00:00", ["error config-value"], "max_time is 2160000: not the text"],
+  ["max_epochs: 100", 'max_time: "12:00:00"', ["error config-value"], "max_time is 12:00:00: not the text"],
   ["max_epochs: 100", 'max_time: "10:00:00:00"', [], ""],
+  ["max_epochs: 100", "max_time: {hours: 12}", [], ""],
   ["max_epochs: 100", "gradient_clip_algorithm: value", ["error config-value"], "by their norm only"],
   ["max_epochs: 100", "gradient_clip_algorithm: norm", [], ""],
   ["max_epochs: 100", "barebones: true", ["error config-value"], "barebones is true"],
@@ -211,6 +213,16 @@ test.each<[string[], string[], string]>([
   [["data.params.target_height=01100", "data.params.subsets=[NuScenes]"], [], ""],
   [["lightning.modelcheckpoint.params.every_n_train_steps=9"], ["error config-value"], "takes one of them"],
   [["model.params.train_peft_adapters=yes"], [], ""],
+  // Flags win over both.
+  [["--precision", "8"], ["error config-value"], "precision is 8: not one"],
+  [["--precision", "16", "lightning.trainer.precision=8"], [], ""],
+  [["--max_time", "10:00:00:00"], [], ""],
+  [["--strategy", "ddp"], ["error strategy"], "the strategy is ddp"],
+  [["--strategy", "deepspeed", "lightning.trainer.strategy=ddp"], [], ""],
+  [["--train", "no"], ["warning flag-value"], "--train no: train.py ends before the first step"],
+  [["-t", "false"], ["warning flag-value"], "-t false: train.py ends"],
+  [["--no_test", "0"], ["warning flag-value"], "Vista has no test"],
+  [["--train", "yes", "--no_test"], [], ""],
   [
     ["lightning.trainer.devices=4"],
     ["warning set-twice"],

@@ -140,6 +140,47 @@ describe("prune", () => {
     expect(await names()).toEqual(["epoch=01.ckpt", "last.ckpt"]);
   });
 
+  test("nothing is removed that a checkpoint which stays has links into", async () => {
+    const old = await checkpoint("epoch=00.ckpt", 30);
+    const last = await checkpoint("last.ckpt", 10);
+    await rm(join(last, "global_step2"), { recursive: true });
+    await symlink("../epoch=00.ckpt/global_step2", join(last, "global_step2"));
+    const folderLinked = await prune("--keep", "1");
+    expect(folderLinked).toMatchObject({ code: 1, stdout: "" });
+    expect(folderLinked.stderr).toContain("nothing was removed: it leads into epoch=00.ckpt, which would go");
+    await rm(join(last, "global_step2"));
+    await cp(join(old, "global_step2"), join(last, "global_step2"), { recursive: true });
+    await rm(join(last, SHARD));
+    await symlink(join(old, SHARD), join(last, SHARD));
+    await age(old, 30);
+    expect((await prune("--keep", "1")).stderr).toContain("which would go");
+    expect(await names()).toEqual(["epoch=00.ckpt", "last.ckpt"]);
+    // To another place, a link is as good as the file.
+    await rename(old, join(run, "elsewhere"));
+    await rm(join(last, SHARD));
+    await symlink(join(run, "elsewhere", SHARD), join(last, SHARD));
+    await age(last, 10);
+    await checkpoint("epoch=00.ckpt", 30);
+    expect((await prune("--keep", "1", "-q")).code).toBe(0);
+    expect(await names()).toEqual(["last.ckpt"]);
+  });
+
+  test("a merged file beside the folders stands for none of them", async () => {
+    await checkpoint("epoch=00.ckpt", 40);
+    await checkpoint("last.ckpt", 30);
+    const merged = async (name: string, minutesAgo: number) => {
+      const path = join(checkpoints, name);
+      const state = new StateDict([["w", tensorFrom(Float32Array.of(1), [1])]]);
+      await saveCheckpoint(state, path, { format: "torch", fsync: false });
+      const time = new Date(Date.now() - minutesAgo * 60_000);
+      await utimes(path, time, time);
+    };
+    await merged("epoch=00_merged.ckpt", 20);
+    await merged("last_merged.ckpt", 10);
+    expect((await prune("--keep", "1", "-q")).code).toBe(0);
+    expect(await names()).toEqual(["last.ckpt", "last_merged.ckpt"]);
+  });
+
   test("a checkpoint that is written while it is verified: nothing is removed", async () => {
     await checkpoint("epoch=00.ckpt", 30);
     const last = await checkpoint("last.ckpt", 10);

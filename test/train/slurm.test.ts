@@ -1,5 +1,5 @@
 import { execFileSync, spawnSync } from "node:child_process";
-import { readFile, rm, utimes, writeFile } from "node:fs/promises";
+import { mkdir, readFile, rm, symlink, utimes, writeFile } from "node:fs/promises";
 import { fileURLToPath } from "node:url";
 import { beforeAll, expect, test } from "vitest";
 import { BUILT_IN_RECIPES, type SlurmSettings } from "../../src/train/launch/built-in-recipes.js";
@@ -154,6 +154,25 @@ test("the first start makes a run named after the job, a later one goes on with 
   execFileSync("mkdir", ["-p", `${vista}/logs/phase2-stage1-77/checkpoints/last.ckpt`]);
   expect(startWords(text, "77")).toEqual(["--resume", `${vista}/logs/phase2-stage1-77`, "--finetune", ""]);
   expect(startWords(text, "78")[1]).toBe("phase2-stage1-78");
+});
+
+test("weights are merged again where the checkpoint is a link to a newer one", async () => {
+  const [run, file] = [`${folder}/linked`, `${folder}/linked/pytorch_model.bin`];
+  const [newer, link] = [`${run}/checkpoints/epoch=01.ckpt`, `${run}/checkpoints/last.ckpt`];
+  await mkdir(newer, { recursive: true });
+  await symlink("epoch=01.ckpt", link);
+  await writeFile(file, "older");
+  // A change of the link itself counts too, so the weights are younger than that, and older than the file behind it.
+  await writeFile(`${newer}/latest`, "checkpoint");
+  const step = { doing: "merging", command: `echo merged > '${file}'`, input: link, output: file };
+  const options = { maxRequeues: 1, beforehand: [step], afterwards: [] };
+  const text = slurmScript(plan("phase2-stage1"), file, options);
+  const time = (seconds: number) => new Date(Date.now() + seconds * 1000);
+  await utimes(file, time(60), time(60));
+  expect(startAgain(text, "95")).toMatchObject({ status: 0, stdout: expect.not.stringContaining("merging") });
+  await utimes(`${newer}/latest`, time(120), time(120));
+  expect(startAgain(text, "95").stdout).toContain(`merging ${link}`);
+  expect(String(await readFile(file))).toBe("merged\n");
 });
 
 const CHECKPOINT = fileURLToPath(new URL("../../fixtures/zero/vista-phase1", import.meta.url));

@@ -273,6 +273,10 @@ test("the recipe of a run: by its folder's name, by its saved config, or not at 
   // As from within the folder.
   expect(await recipe(`${run}/.`)).toBe("phase1");
   expect(await recipe(`${run}/checkpoints/..`)).toBe("phase1");
+  // train.py puts a sign before the file's name also where there is no folder between.
+  const ours = { ...BUILT_IN_RECIPES[2]!, name: "ours", base: ["configs/ours.yaml"] };
+  const made = join(folder, "logs/2025-01-02T03-04-05_-ours");
+  expect(await recipeOfRun(made, [...BUILT_IN_RECIPES, ours], vista)).toBe(ours);
   const named = join(folder, "logs/mine");
   await mkdir(join(named, "configs"), { recursive: true });
   expect(await recipe(named)).toBeUndefined();

@@ -124,7 +124,7 @@ const NEGATIVE = /^-(\d+|\d*\.\d+)$/;
 
 /** The words for yes and no of train.py's str2bool. */
 export const YES = /^(yes|true|t|y|1)$/i;
-const NO = /^(no|false|f|n|0)$/i;
+export const NO = /^(no|false|f|n|0)$/i;
 
 /** Returns why argparse stops at the value of a flag; undefined where it does not. */
 export function valueProblem(

@@ -78,8 +78,8 @@ const STOPPING: readonly [key: string, stops: (value: unknown) => boolean, why: 
   ["lightning.trainer.max_epochs", (value) => value === 0, "Lightning ends before the first step"],
   [
     "lightning.trainer.max_time",
-    (value) => typeof value === "number",
-    "a number, as YAML reads 10:00:00:00 without quotes; Lightning wants the text days:hours:minutes:seconds",
+    (value) => !isRecord(value) && !/^\d+(:\d+){3}$/.test(textOf(value)),
+    "not the text days:hours:minutes:seconds (without quotes, 10:00:00:00 is a number to YAML)",
   ],
   [
     "lightning.trainer.gradient_clip_algorithm",

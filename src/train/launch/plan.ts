@@ -112,6 +112,7 @@ export function planLaunch(recipe: Recipe, options: LaunchOptions, cwd = "."): L
     });
   }
   checkSizes(nodes, gpus, options.slurm?.sbatch ?? {});
+  checkArray(options.slurm?.sbatch.array, options);
   const base =
     options.base === undefined || options.base.length === 0
       ? resumedRun(options) === undefined
@@ -165,6 +166,19 @@ function checkSizes(nodes: number, gpus: number, sbatch: Readonly<Record<string,
       { hint: "Set the numbers with --nodes and --gpus." },
     );
   }
+}
+
+/** Checks that the jobs of an array do not train in one folder at the same time. */
+function checkArray(array: string | undefined, { name, resume }: LaunchOptions): void {
+  const isOne = array === undefined || array === LEFT_OUT || /^\d+$/.test(array) || array.endsWith("%1");
+  if (isOne || (name === undefined && resumedRun({ resume }) === undefined)) return;
+  throw new VistaError(
+    "USAGE",
+    `--sbatch array=${array} starts several jobs, and all would train in one run folder`,
+    {
+      hint: "Leave --name out, so that each has a folder of its own, or write array=0-3%1: one at a time, each goes on from the last checkpoint.",
+    },
+  );
 }
 
 /** Checks everything that becomes a word of the command or a line of the script. */

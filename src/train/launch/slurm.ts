@@ -209,7 +209,7 @@ function slurmLauncher(plan: LaunchPlan): string {
 function beforehand(steps: readonly JobStep[], weights: string | undefined): string[] {
   if (steps.length === 0 && weights === undefined) return [];
   const lines = steps.flatMap(({ doing, command, input, output }) => [
-    `  if [ ! -e ${quote(output)} ] || [ -n "$(find ${quote(input)} -newer ${quote(output)} -o -cnewer ${quote(output)} | head -n 1)" ]; then`,
+    `  if [ ! -e ${quote(output)} ] || [ -n "$(find -L ${quote(input)} -newer ${quote(output)} -o -cnewer ${quote(output)} | head -n 1)" ]; then`,
     `    echo "vista-train: ${doing} "${quote(input)}`,
     `    mkdir -p ${quote(dirname(output))} &&`,
     `    ${command} || { echo "vista-train: not started: ${doing} failed" >&2; exit 1; }`,

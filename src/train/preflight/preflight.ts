@@ -2,7 +2,7 @@
 import { asUndefined, throwIfAborted } from "../../core/errors.js";
 import type { RunOptions } from "../../core/progress.js";
 import { SEVERITIES } from "../../dataset/finding.js";
-import { knownFlags, parseArguments } from "../launch/arguments.js";
+import { type Argument, knownFlags, parseArguments, TEXT_PARAMETERS } from "../launch/arguments.js";
 import { applyDotted, type ConfigTree, readConfigs } from "../launch/config.js";
 import { trainingFacts } from "../launch/facts.js";
 import type { LaunchPlan } from "../launch/plan.js";
@@ -68,7 +68,7 @@ export async function preflight(
   const flags = await knownFlags(plan.vista);
   const extra = parseArguments(plan.extra, flags);
   const dotted = extra.filter(({ kind }) => kind === "dotted").map(({ word }) => word);
-  const given = config && (await applyDotted(config, dotted).catch(asUndefined));
+  const given = config && (await applyDotted(config, [...dotted, ...ofTrainer(extra)]).catch(asUndefined));
   const context: CheckContext = {
     plan,
     system,
@@ -93,6 +93,15 @@ export async function preflight(
   }
   found.sort((a, b) => SEVERITIES.indexOf(a.severity) - SEVERITIES.indexOf(b.severity));
   return { findings: found, sampled: context.sampled };
+}
+
+/** Returns the flags for parameters of the Trainer as the settings that train.py makes of them; what it hands on is text. */
+function ofTrainer(extra: readonly Argument[]): string[] {
+  return extra
+    .filter(
+      ({ kind, name, values }) => kind === "flag" && TEXT_PARAMETERS.has(name.slice(2)) && values.length > 0,
+    )
+    .map(({ name, values }) => `lightning.trainer.${name.slice(2)}=${JSON.stringify(values[0])}`);
 }
 
 /** Returns a function that tells whether a rule is looked at. */

@@ -1,7 +1,8 @@
 /** The removal of the older checkpoints of a run, after every byte of those that stay was looked at. */
 import { lstat, readdir, realpath, rename, rm, stat } from "node:fs/promises";
-import { basename, join } from "node:path";
-import { cannot, throwIfAborted, VistaError } from "../../core/errors.js";
+import { basename, join, sep } from "node:path";
+import { cannot, orElse, throwIfAborted, VistaError } from "../../core/errors.js";
+import { wayWithin } from "../../core/io/within.js";
 import type { RunOptions } from "../../core/progress.js";
 import { sum } from "../../core/sum.js";
 import { factsOf, lastCheckpoint, listCheckpoints, type RunCheckpoint } from "./checkpoints.js";
@@ -50,7 +51,8 @@ export async function pruneRun(run: string, keep: number, options: PruneOptions 
   }
   const { kept, old } = await choose(checkpoints, keep);
   if (old.length > 0) {
-    await checkOrder(old, checkpoints.slice(-keep));
+    await checkOrder(old, checkpoints.filter(({ kind }) => kind === "folder").slice(-keep));
+    await checkLinks(old, kept);
     for (const checkpoint of kept) await checkSound(checkpoint, options);
     await checkUnchanged(run, kept);
   }
@@ -81,8 +83,10 @@ async function choose(
     );
 
   const staying = new Set<string>();
-  for (const checkpoint of [...checkpoints].reverse()) {
-    if (staying.size < keep) staying.add(real.get(checkpoint)!);
+  // A merged file beside the folders of DeepSpeed is nothing that a training goes on from: each kind is counted by itself.
+  for (const kind of ["folder", "file"] as const) {
+    const newest = checkpoints.filter((one) => one.kind === kind).map((one) => real.get(one)!);
+    for (const path of [...new Set(newest.reverse())].slice(0, keep)) staying.add(path);
   }
   const resumed = await lastCheckpoint(checkpoints);
   if (resumed !== undefined) staying.add(real.get(resumed)!);
@@ -108,6 +112,32 @@ async function checkOrder(old: readonly RunCheckpoint[], newest: readonly RunChe
       hint: "Where the times are those of a copy, set them right with `touch`; otherwise remove by hand what is not needed.",
     },
   );
+}
+
+/** Checks that nothing in a checkpoint that stays is a link into one that goes. */
+async function checkLinks(old: readonly RunCheckpoint[], kept: readonly RunCheckpoint[]): Promise<void> {
+  for (const { path, kind } of kept) {
+    if (kind === "file") continue;
+    // A checkpoint that is a link has nothing within it that would go.
+    const folder = await realpath(join(path, ".."));
+    for (const entry of await readdir(path, { withFileTypes: true, recursive: true })) {
+      if (!entry.isSymbolicLink()) continue;
+      const link = join(entry.parentPath, entry.name);
+      // A link that leads nowhere is found when the checkpoint is read.
+      const target = await realpath(link).catch(orElse(undefined));
+      const way = target && wayWithin(folder, target);
+      const other = old.find(({ name }) => way === name || way?.startsWith(join(name, sep)));
+      if (other === undefined) continue;
+      throw new VistaError(
+        "INCONSISTENT",
+        `nothing was removed: it leads into ${other.name}, which would go`,
+        {
+          path: link,
+          hint: "Put a copy in the place of the link, or keep more.",
+        },
+      );
+    }
+  }
 }
 
 /** Returns the checkpoints that say their number of steps, in the order of these. */

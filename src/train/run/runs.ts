@@ -89,7 +89,9 @@ async function kindOf(files: readonly string[], dotted: readonly string[] = []):
 function configName(recipe: Recipe): string {
   const parts = recipe.base[0]!.split("/");
   const file = parts.at(-1)!;
-  return [...parts.slice(parts.indexOf("configs") + 1, -1), basename(file, extname(file))].join("-");
+  const folders = parts.slice(parts.indexOf("configs") + 1, -1);
+  // The sign comes before the file's name in any case: `-vista` for `configs/vista.yaml`.
+  return `${folders.join("-")}-${basename(file, extname(file))}`;
 }
 
 /** Finds the run folders with checkpoints below `logdir` that were not there before. @param known  the names that were */

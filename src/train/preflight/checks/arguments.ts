@@ -2,6 +2,7 @@
 import { suggest } from "../../../core/suggest.js";
 import {
   type Argument,
+  NO,
   TEXT_PARAMETERS,
   TRAINER_PARAMETERS,
   valueProblem,
@@ -39,6 +40,13 @@ const REPLACED: Record<string, string> = {
  */
 const OF_THE_NAME = ["--postfix", "-f", "--no_date", "--debug", "-d"];
 
+/** The flags that end train.py otherwise than by training where they say no, each with what happens then. */
+const UNTRAINED: Record<string, string> = {
+  "--train": "train.py ends before the first step",
+  "-t": "train.py ends before the first step",
+  "--no_test": "train.py fails when the training has ended, since Vista has no test",
+};
+
 export async function* checkArguments(context: CheckContext): AsyncGenerator<TrainFinding> {
   const { flags, extra, dotted, config, plan } = context;
   const isNamed = (plan.name ?? plan.slurm) !== undefined;
@@ -64,6 +72,12 @@ export async function* checkArguments(context: CheckContext): AsyncGenerator<Tra
           yield finding("set-twice", `${word} among the arguments for train.py, and --resume`);
         } else if (problem !== undefined) {
           yield finding("flag-value", problem);
+        } else if (Object.hasOwn(UNTRAINED, name) && NO.test(values[0] ?? "yes")) {
+          const fix = "Leave it out, if more is meant than a try.";
+          yield finding("flag-value", `${word} ${values[0]}: ${UNTRAINED[name]}`, {
+            severity: "warning",
+            fix,
+          });
         } else if (isNumberAsText(argument)) {
           const fix = `Set it in the config instead: lightning.trainer.${name.slice(2)}=${values[0] ?? "VALUE"}`;
           yield finding("text-flag", `${name} as a flag`, { fix });

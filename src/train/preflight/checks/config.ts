@@ -16,7 +16,7 @@ import { readable, there } from "./look.js";
 const STAGE_2: readonly unknown[] = ["deepspeed", "deepspeed_stage_2", "deepspeed_stage_2_offload"];
 
 export async function* checkConfig(context: CheckContext): AsyncGenerator<TrainFinding> {
-  const { plan, facts, extra, config, given } = context;
+  const { plan, facts, config, given } = context;
   const files = yield* readable("config-missing", () => configsOf(plan));
   if (files === undefined) return;
   let isMissing = false;
@@ -41,7 +41,7 @@ export async function* checkConfig(context: CheckContext): AsyncGenerator<TrainF
   yield* checkValues(facts);
   yield* checkKept(given ?? {});
 
-  const strategy = extra.findLast((flag) => flag.name === "--strategy")?.values[0] ?? facts.strategy;
+  const { strategy } = facts;
   const isUnclear = facts.unclear.some((text) => text.startsWith("lightning.trainer.strategy "));
   if (!STAGE_2.includes(strategy) && !isUnclear) {
     yield finding("strategy", `the strategy is ${strategy === undefined ? "not set" : textOf(strategy)}`);
