@@ -153,7 +153,8 @@ test.each<[string[], string[], string]>([
   [["lightning.modelcheckpoint.params.every_n_epoch=5"], ["error unknown-key"], "params.every_n_epochs?"],
   [["optimizer.lr=1"], ["error unknown-key"], "no section optimizer"],
   // A key that train.py reads, in a config without it.
-  [["lightning.logger.params.name=x", "lightning.strategy.params.x=1"], [], ""],
+  [["lightning.logger.params.name=x"], [], ""],
+  [["lightning.strategy.params.x=1"], ["warning config-value"], "lightning.strategy has no effect beside"],
 ])("arguments for train.py: %j", async (extra, codes, text) => {
   const result = await found("debug", { extra });
   expect(result.codes).toEqual(codes);
@@ -186,7 +187,7 @@ test("flags whose value argparse takes", async () => {
     "--seed= 6",
     "--enable_tf32=no",
     "--scale_lr",
-    "--no_test",
+    "--legacy_naming",
     "False",
     "-t1",
   ];
