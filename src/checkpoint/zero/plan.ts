@@ -80,7 +80,7 @@ export class ZeroPlan {
   readonly #model: ModelState;
   readonly #groups: GroupSizes[] = [];
   readonly #counts = { buffers: 0, trained: 0, whole: 0 };
-  readonly #frozen: string[] = [];
+  readonly #frozen = new Set<string>();
   readonly #shared: [string, string][] = [];
   readonly #renamed: [string, string][] = [];
   readonly #recovered: string[] = [];
@@ -122,14 +122,14 @@ export class ZeroPlan {
       groups: this.#groups,
       counts: {
         buffers: this.#counts.buffers,
-        frozen: this.#frozen.length,
+        frozen: this.#frozen.size,
         trained: this.#counts.trained,
         shared: this.#shared.length,
         renamed: this.#renamed.length,
         orphans: this.#recovered.length,
         whole: this.#counts.whole,
       },
-      frozen: this.#frozen,
+      frozen: [...this.#frozen],
       shared: this.#shared,
       renamed: this.#renamed,
       recovered: this.#recovered,
@@ -203,10 +203,9 @@ export class ZeroPlan {
     await this.#addBuffers();
     this.#warnOfAbsentBuffers();
     if (!this.options.excludeFrozen) {
-      for (const [name, tensor] of await readFrozen(this.content.models, this.#stage)) {
-        this.#add(name, tensor);
-        this.#frozen.push(name);
-      }
+      const frozen = await readFrozen(this.content.models, this.#stage);
+      await this.#addConverted("parameter", [...frozen]);
+      for (const name of frozen.keys()) this.#frozen.add(name);
     }
     await this.#addTrained(await trained());
     for (const [alias, source] of this.#model.sharedParams) {
@@ -219,7 +218,7 @@ export class ZeroPlan {
   }
 
   async #addTrained({ tensors, groups, doubts }: TrainedParameters): Promise<void> {
-    for (const [name, tensor] of tensors) this.#add(name, tensor);
+    await this.#addConverted("parameter", tensors);
     this.#trainedShapes = new Map(tensors.map(([name, { shape }]) => [name, shape]));
     this.#groups.push(...groups);
     this.#counts.trained = tensors.length;
@@ -236,23 +235,11 @@ export class ZeroPlan {
       this.#model.torchFile,
       buffers.map(([, description]) => description),
     );
-    const kept: string[] = [];
-    const rounded: string[] = [];
-    for (const [i, [name]] of buffers.entries()) {
-      const tensor = tensors[i]!;
-      const converted = this.#casts.asReference(tensor);
-      this.#add(name, converted);
-      if (converted !== tensor && (await float32Rounds(tensor))) rounded.push(name);
-      if (!isVersion(this.#dsVersion) && !isFloat(tensor.dtype)) kept.push(name);
-    }
+    const named = buffers.map(([name], i) => [name, tensors[i]!] as const);
+    await this.#addConverted("buffer", named);
     this.#counts.buffers = buffers.length;
-    if (rounded.length > 0) {
-      this.#warnings.push(
-        `${plural(rounded.length, "buffer")} with values that float32 cannot hold, made float32 as zero_to_fp32 of ` +
-          `DeepSpeed ${this.#dsVersion ?? "of any version"} does: ${firstNames(rounded)}`,
-      );
-    }
-    if (kept.length > 0) {
+    const kept = named.flatMap(([name, { dtype }]) => (isFloat(dtype) ? [] : [name]));
+    if (kept.length > 0 && !isVersion(this.#dsVersion)) {
       this.#warnings.push(
         `no file says the version of DeepSpeed: ${plural(kept.length, "buffer")} of integers and the like ` +
           `kept, of which zero_to_fp32 before 0.19.8 makes float32: ${firstNames(kept)}`,
@@ -276,12 +263,32 @@ export class ZeroPlan {
     );
   }
 
+  /** Adds tensors as the reference converts them, and warns of those with values that float32 cannot hold. */
+  async #addConverted(
+    what: "buffer" | "parameter",
+    tensors: readonly (readonly [name: string, tensor: Tensor])[],
+  ): Promise<void> {
+    const rounded: string[] = [];
+    for (const [name, tensor] of tensors) {
+      const converted = this.#casts[what](tensor);
+      // What was frozen when the optimizer had it already is listed as both; the optimizer's weights count, as in the reference.
+      if (this.#frozen.delete(name)) this.tensors.set(name, converted);
+      else this.#add(name, converted);
+      if (converted !== tensor && (await float32Rounds(tensor))) rounded.push(name);
+    }
+    if (rounded.length === 0) return;
+    this.#warnings.push(
+      `${plural(rounded.length, what)} with values that float32 cannot hold, made float32 as zero_to_fp32 of ` +
+        `DeepSpeed ${this.#dsVersion ?? "of any version"} does: ${firstNames(rounded)}`,
+    );
+  }
+
   /** Adds a tensor. @throws VistaError `INCONSISTENT` for a name that is there already, as one of the two would be lost */
   #add(name: string, tensor: Tensor): void {
     if (this.tensors.has(name)) {
       throw new VistaError(
         "INCONSISTENT",
-        `${name} is listed twice, as two of buffer, frozen and trained parameter`,
+        `${name} is listed twice, as a buffer and as a parameter`,
         { path: this.#model.path, hint: "DeepSpeed lists each once: copy the checkpoint again." },
       );
     }

@@ -214,7 +214,7 @@ describe("names that a wrapper or a hook changed", () => {
   });
 });
 
-describe("a name listed twice is refused, since one of the two would be lost", () => {
+describe("a name listed twice", () => {
   const twice = (stage: 2 | 3, paramShapes: Record<string, number[]>[], model: Record<string, Fake> = {}) => {
     const folder = temporaryFolder();
     const groups = paramShapes.map(() => new FakeTensor([1, 2]));
@@ -222,16 +222,43 @@ describe("a name listed twice is refused, since one of the two would be lost", (
     return openZeroCheckpoint(folder);
   };
 
-  it.each([2, 3] as const)("in two param groups of stage %i", async (stage) => {
-    await expect(twice(stage, [{ a: [2] }, { a: [2] }])).rejects.toThrow(/a is listed twice/);
+  it.each([2, 3] as const)(
+    "in two param groups of stage %i is refused, since one would be lost",
+    async (stage) => {
+      await expect(twice(stage, [{ a: [2] }, { a: [2] }])).rejects.toThrow(/a is listed twice/);
+    },
+  );
+
+  it("as a buffer and as a trained parameter is refused", async () => {
+    const folder = temporaryFolder();
+    writeFakeCheckpoint(folder, {
+      stage: 2,
+      partitions: [[new FakeTensor([1, 2])]],
+      paramShapes: [{ a: [2] }],
+      module: new Map<Fake, Fake>([["a", new FakeTensor([1, 2])]]),
+      model: { buffer_names: ["a"] },
+    });
+    await expect(openZeroCheckpoint(folder)).rejects.toThrow(/a is listed twice, as a buffer and as a par/);
   });
 
-  it("as a frozen and as a trained parameter", async () => {
+  // DeepSpeed does so with what was frozen when the optimizer had it already (the fixtures `frozen-later`).
+  it.each([2, 3] as const)("as frozen and as trained in stage %i is the optimizer's", async (stage) => {
     const frozen = {
-      frozen_param_shapes: new Map<Fake, Fake>([["a", new Tuple(2)]]),
-      frozen_param_fragments: new Map<Fake, Fake>([["a", new FakeTensor([5, 6])]]),
+      frozen_param_shapes: new Map<Fake, Fake>([
+        ["a", new Tuple(2)],
+        ["b", new Tuple(2)],
+      ]),
+      frozen_param_fragments: new Map<Fake, Fake>([
+        ["a", new FakeTensor([5, 6])],
+        ["b", new FakeTensor([7, 8])],
+      ]),
     };
-    await expect(twice(2, [{ a: [2] }], frozen)).rejects.toThrow(/a is listed twice/);
+    const { state, info } = await twice(stage, [{ a: [2] }], frozen);
+    expect([...state.tensors.keys()]).toEqual(["a", "b"]);
+    expect(await floatsOf(state.tensors.get("a")!)).toEqual([1, 2]);
+    expect(info.frozen).toEqual(["b"]);
+    expect(info.counts).toMatchObject({ frozen: 1, trained: 1 });
+    await state.close();
   });
 });
 

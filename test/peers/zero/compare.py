@@ -15,8 +15,10 @@ from pathlib import Path
 
 os.environ["DS_ACCELERATOR"] = "cpu"
 
+sys.path.insert(0, str(Path(__file__).resolve().parents[3] / "fixtures" / "make"))
+
 import torch
-from deepspeed.utils import zero_to_fp32
+from reference import state_dict_of
 
 
 def raw(tensor):
@@ -41,14 +43,9 @@ def shared(state, key):
     return sorted(sorted(names) for names in groups.values() if len(names) > 1)
 
 
-def reference(checkpoint):
+def quiet_reference(checkpoint):
     with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
-        state = zero_to_fp32.get_fp32_state_dict_from_zero_checkpoint(checkpoint)
-    # In stage 3 they are gathered only now.
-    gathered = {}
-    for tensor in state.values():
-        gathered.setdefault(id(tensor), tensor if isinstance(tensor, torch.Tensor) else tensor.contiguous())
-    return {name: gathered[id(tensor)] for name, tensor in state.items()}
+        return state_dict_of(checkpoint)
 
 
 def as_recovered(tensor):
@@ -67,7 +64,7 @@ def check(checkpoint, output):
         problems += (f"mmap: {line}" for line in differences(name, mapped[name], ours[name]))
     result = {"tensors": len(ours), "recovered": 0, "problems": problems}
     try:
-        theirs = reference(checkpoint)
+        theirs = quiet_reference(checkpoint)
     except Exception as error:  # whatever the reference does with it
         result["reference_error"] = f"{type(error).__name__}: {error}"
         theirs = {}
