@@ -38,8 +38,16 @@ export interface WithoutOrphans {
 export async function findOrphans(names: readonly string[], known: WithoutOrphans): Promise<Orphans> {
   const { model, stage, merged } = known;
   const { module } = model;
-  const second = stage === 3 ? findSecondNames(names, module, merged) : new Map<string, string>();
-  const found: Orphan[] = [...second].map(([name, source]) => ({ name, kind: "shared", source }));
+  const second =
+    stage === 3 ? findSecondNames(names, module, merged, model.frozenShapes) : new Map<string, string>();
+  const found: Orphan[] = [];
+  // A second name of a frozen parameter that is left out on request is left out with it.
+  const leftOut = new Set([...model.frozenShapes.keys()].filter((name) => !merged.has(name)));
+  const addName = (name: string, kind: "shared" | "renamed", source: string) => {
+    if (leftOut.has(source)) leftOut.add(name);
+    else found.push({ name, kind, source });
+  };
+  for (const [name, source] of second) addName(name, "shared", source);
   const left = names.filter((name) => !second.has(name));
   if (left.length === 0) return { found, unnamed: [] };
   const views = await tensorsAt(model.torchFile, module.values());
@@ -59,12 +67,14 @@ export async function findOrphans(names: readonly string[], known: WithoutOrphan
   const isPlaceholder = placeholders(known);
   const orphans = new Map(left.filter((name) => !isBuffer(name)).map((name) => [name, viewOf.get(name)!]));
   const { renamed, unnamed } = await findRenames(orphans, absent, merged, isPlaceholder);
-  for (const [name, source] of renamed) {
-    // A source that is not there is frozen, and left out on request.
-    if (merged.has(source)) found.push({ name, kind: "renamed", source });
-  }
+  for (const [name, source] of renamed) addName(name, "renamed", source);
   // Before DeepSpeed 0.9.0 tied weights were not listed: the alias is a second name of one storage in `module`.
-  const there = new Set([...merged.keys(), ...found.map(({ name }) => name)]);
+  const there = new Set([
+    ...merged.keys(),
+    ...model.frozenShapes.keys(),
+    ...second.keys(),
+    ...renamed.keys(),
+  ]);
   const nameOfView = new Map<Tensor, string>();
   for (const [name, view] of viewOf) if (there.has(name)) nameOfView.set(view, name);
   const isUnnamed = new Set(unnamed);
@@ -74,7 +84,7 @@ export async function findOrphans(names: readonly string[], known: WithoutOrphan
     const tensor = viewOf.get(name)!;
     const source = tensor.numel > 0 ? nameOfView.get(tensor) : undefined;
     if (source !== undefined) {
-      found.push({ name, kind: "shared", source });
+      addName(name, "shared", source);
     } else if (!isBuffer(name) && isPlaceholder(tensor)) {
       lost.push(name);
     } else {

@@ -286,11 +286,10 @@ export class ZeroPlan {
   /** Adds a tensor. @throws VistaError `INCONSISTENT` for a name that is there already, as one of the two would be lost */
   #add(name: string, tensor: Tensor): void {
     if (this.tensors.has(name)) {
-      throw new VistaError(
-        "INCONSISTENT",
-        `${name} is listed twice, as a buffer and as a parameter`,
-        { path: this.#model.path, hint: "DeepSpeed lists each once: copy the checkpoint again." },
-      );
+      throw new VistaError("INCONSISTENT", `${name} is listed twice, as a buffer and as a parameter`, {
+        path: this.#model.path,
+        hint: "DeepSpeed lists each once: copy the checkpoint again.",
+      });
     }
     this.tensors.set(name, tensor);
   }

@@ -90,20 +90,21 @@ export function endings(name: string): string[] {
  * The placeholders of both names are then one tensor, while those of other parameters have storages of their own.
  *
  * @param names  the names of `module` that the merged state dict does not have
- * @param tensors  the merged state dict
- * @returns the name in the merged state dict, by the second name
+ * @param tensors  the merged state dict; names of frozen parameters that are left out may be absent from it
+ * @param frozen  the names of frozen parameters
+ * @returns the name of the parameter, by the second name
  */
 export function findSecondNames(
   names: readonly string[],
   module: ReadonlyMap<string, TorchTensor>,
   tensors: ReadonlyMap<string, Tensor>,
+  frozen: ReadonlyMap<string, unknown>,
 ): Map<string, string> {
   const sources = new Map<TorchStorage, string | undefined>();
   for (const [name, { storage }] of module) {
-    const tensor = tensors.get(name);
-    if (tensor === undefined) continue;
+    if (!tensors.has(name) && !frozen.has(name)) continue;
     const other = sources.get(storage);
-    const unclear = sources.has(storage) && (other === undefined || tensors.get(other) !== tensor);
+    const unclear = sources.has(storage) && (other === undefined || tensors.get(other) !== tensors.get(name));
     sources.set(storage, unclear ? undefined : (other ?? name));
   }
   const found = new Map<string, string>();

@@ -195,6 +195,42 @@ describe("names that a wrapper or a hook changed", () => {
     ]);
   });
 
+  it("of stage 3 are left out with the frozen parameters whose they are", async () => {
+    const folder = join(ZERO, "stage3-bf16-2ranks-twice");
+    const { state, info } = await openZeroCheckpoint(folder, { excludeFrozen: true });
+    await state.close();
+    // What zero_to_fp32.py --exclude_frozen_parameters writes, and the second names of what it trains; `again` is `conv`, which is frozen.
+    expect([...state.tensors.keys()]).toEqual([
+      ...["norm.running_mean", "norm.running_var", "norm.num_batches_tracked", "embed.weight", "norm.weight"],
+      ...["norm.bias", "blocks.0.weight", "blocks.0.bias", "blocks.1.weight", "blocks.1.bias", "head.weight"],
+      ...["blocks.2.weight", "blocks.2.bias"],
+    ]);
+    expect(info.recovered).toEqual([]);
+  });
+
+  it("of stage 2 are left out with the frozen parameters whose they are, not recovered", async () => {
+    const folder = temporaryFolder();
+    const frozen = new FakeTensor([5, 6]);
+    writeFakeCheckpoint(folder, {
+      stage: 2,
+      partitions: [[new FakeTensor([1, 2])]],
+      paramShapes: [{ w: [2] }],
+      module: new Map<Fake, Fake>([
+        ["again", frozen],
+        ["a", frozen],
+        ["w", new FakeTensor([1, 2])],
+      ]),
+      model: {
+        frozen_param_shapes: new Map<Fake, Fake>([["a", new Tuple(2)]]),
+        frozen_param_fragments: new Map<Fake, Fake>([["a", frozen]]),
+      },
+    });
+    const { state, info } = await openZeroCheckpoint(folder, { excludeFrozen: true });
+    await state.close();
+    expect([...state.tensors.keys()]).toEqual(["w"]);
+    expect(info.recovered).toEqual([]);
+  });
+
   it("a tensor of the same shape but other values is an orphan of its own, not a parameter's second name", async () => {
     const folder = temporaryFolder();
     writeFakeCheckpoint(folder, {
