@@ -7,6 +7,8 @@ root=$PWD
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 
+# Packing builds: where a clone has no dist/, the tarball had none either.
+rm -rf dist
 npm pack --silent --pack-destination "$work" >/dev/null
 tarball=$(ls "$work"/*.tgz)
 npx publint run "$tarball" --strict

@@ -24,6 +24,7 @@ test.each<[string[], string]>([
   [["phase1", "--base", "a.yaml", "b.yaml"], "--base is said once for each file"],
   [["phase1", "--partition", "gpu"], "--partition needs --slurm"],
   [["phase1", "--env", "NOVALUE"], "is not NAME=VALUE"],
+  [["phase1", "--env", "=x"], "--env =… is not NAME=VALUE"],
   [["phase1", "--then", "publish"], "no step `publish`"],
   [["phase1", "--name", "a/b"], "plain folder name"],
   [["phase1", "--python", "p", "--torchrun", "t"], "exclude one another"],
@@ -158,6 +159,22 @@ test("status of a log that a spreadsheet saved, with rows whose steps count noth
   expect(code).toBe(0);
   expect(stdout).toContain("epoch 2, step 99; loss 0.3750 (mean of the last 2 logged steps)");
 });
+
+test.each([["status"], ["next"], ["finish"], ["prune", "--keep", "1"]])(
+  "%s says of a file, and of nothing, that it is no run folder",
+  async (...command) => {
+    const file = join(await temporaryFolder(), "a.bin");
+    await writeFile(file, "");
+    expect(await runCli("vista-train", [...command, file])).toMatchObject({
+      code: 1,
+      stderr: `vista-train: ${file}: is a file, not a run folder\n`,
+    });
+    expect(await runCli("vista-train", [...command, "/no/such"])).toMatchObject({
+      code: 1,
+      stderr: "vista-train: /no/such: cannot open the run folder: no such file or folder\n",
+    });
+  },
+);
 
 test("status, next and finish of a run", async () => {
   const fixture = new URL("../../fixtures/zero/vista-phase1", import.meta.url).pathname;

@@ -29,7 +29,7 @@ test.each<[Partial<LaunchOptions>, string]>([
   [{ nodes: 1.5 }, "--nodes 1.5 is"],
   [{ nodeRank: -1, masterAddr: "a" }, "--node-rank -1 is not a whole number from 0 on"],
   [{ nodeRank: 0, masterAddr: "a", masterPort: 70_000 }, "--master-port 70000 is"],
-  [{ env: { "A B": "1" } }, "--env A B is not NAME=VALUE"],
+  [{ env: { "A B": "1" } }, "--env A B=… is not NAME=VALUE"],
   [{ slurm: { sbatch: { "qos\nx": "1" } } }, "is not NAME=VALUE"],
 ])("the library refuses what the command line refuses: %j", (options, text) => {
   expect(() => command("phase1", options)).toThrow(text);

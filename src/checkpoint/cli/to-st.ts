@@ -70,7 +70,7 @@ function profileOf(options: ToStOptions): { raw?: boolean; profile?: Profile } {
   ] as const;
   const other = ofVista.find(([given]) => given)?.[1];
   const isRaw = raw || profile === "none";
-  const asItIs = "and a conversion of everything as it is";
+  const asItIs = `and ${raw ? "--raw" : "--profile none"}`;
   const pairs = [
     [raw && profile !== undefined && profile !== "none", `--raw and --profile ${profile}`],
     [profile === "cosmos" && other !== undefined, `${other}, for Vista's steps, and --profile cosmos`],

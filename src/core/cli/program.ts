@@ -151,6 +151,7 @@ export async function runProgram(
       setErrorCode: (code) => (errorCode = code),
     });
     checkWords(argv.slice(2));
+    checkHelp(program, argv.slice(2));
     await program.parseAsync(argv as string[]);
   } catch (error) {
     if (error instanceof CommanderError) {
@@ -195,6 +196,18 @@ function checkWords(words: readonly string[]): void {
       });
     }
   }
+}
+
+/** Refuses `help` of a command that there is not, for which commander would print all the help and not say what is wrong. */
+function checkHelp(program: Command, [first, ...more]: readonly string[]): void {
+  // The words of a command without others below it are its arguments: a file may have the name `help`.
+  if (program.commands.length === 0) return;
+  const named = (word: string | undefined) => program.commands.find((each) => each.name() === word);
+  const below = named(first);
+  if (below !== undefined) checkHelp(below, more);
+  const [second] = more;
+  if (first === "help" && second !== undefined && !second.startsWith("-") && named(second) === undefined)
+    program.error(`unknown command '${second}'`);
 }
 
 function ignore(): void {}

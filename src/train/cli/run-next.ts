@@ -1,10 +1,9 @@
 /** The work of `vista-train next`: it finds the phase that follows a run, and shows or starts it from the last checkpoint. */
-import { stat } from "node:fs/promises";
 import { resolve } from "node:path";
 import type { CommandContext } from "../../core/cli/program.js";
-import { cannot, VistaError } from "../../core/errors.js";
+import { VistaError } from "../../core/errors.js";
 import { quote } from "../../core/text.js";
-import { recipeOfRun } from "../run/runs.js";
+import { checkRunFolder, recipeOfRun } from "../run/runs.js";
 import { findRecipe, makePlan, readRecipes, type StartFlags } from "./plan.js";
 import { launch } from "./run-launch.js";
 import { asStarted } from "./started.js";
@@ -25,8 +24,7 @@ export async function next(
       hint: "To go on with a run: vista-train RECIPE --resume RUN.",
     });
   const recipes = await readRecipes(flags);
-  if (!(await stat(run).catch(cannot("open the run folder", run))).isDirectory())
-    throw new VistaError("WRONG_KIND", "is a file, not a run folder", { path: run });
+  await checkRunFolder(run);
   const done =
     flags.recipe === undefined
       ? await recipeOfRun(run, recipes.values(), resolve(flags.vista))

@@ -45,7 +45,7 @@ export function checkPairs(pairs: Readonly<Record<string, string>> = {}, option:
   const pattern = option === "--env" ? VARIABLE_NAME : SBATCH_NAME;
   for (const [name, value] of Object.entries(pairs)) {
     if (!pattern.test(name)) {
-      throw new VistaError("USAGE", `${option} ${oneLine(name, 100)} is not NAME=VALUE`, {
+      throw new VistaError("USAGE", `${option} ${oneLine(name, 100)}=… is not NAME=VALUE`, {
         hint: `Write ${option === "--env" ? "--env NCCL_DEBUG=INFO" : "--sbatch qos=long"}, for example.`,
       });
     }

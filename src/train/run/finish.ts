@@ -3,6 +3,7 @@ import { join } from "node:path";
 import { VistaError } from "../../core/errors.js";
 import type { MakeOptions } from "../checkpoint-tools.js";
 import { resolveWeights } from "./checkpoints.js";
+import { checkRunFolder } from "./runs.js";
 
 /** A step: `merge` makes pytorch_model.bin from ZeRO shards, `to-st` makes the file for inference. */
 export type Step = "merge" | "to-st";
@@ -21,13 +22,14 @@ export function parseSteps(text: string): Step[] {
  * Merges the last checkpoint of a run (`merge`), makes the file for inference from it (`to-st`), or both.
  *
  * @returns the file that each step made, or found made already, in order
- * @throws VistaError `UNSUPPORTED` where the last checkpoint is a single file, and what merging throws
+ * @throws VistaError `NOT_FOUND` or `WRONG_KIND` where `run` is no folder, `UNSUPPORTED` where the last checkpoint is a single file, and what merging throws
  */
 export async function finishRun(
   run: string,
   steps: readonly Step[],
   options: MakeOptions = {},
 ): Promise<string[]> {
+  await checkRunFolder(run);
   const { file, checkpoint, fresh } = await resolveWeights(run);
   if (checkpoint === undefined) {
     throw new VistaError(

@@ -1,11 +1,12 @@
 /** The removal of the older checkpoints of a run, after every byte of those that stay was looked at. */
-import { lstat, readdir, realpath, rename, rm, stat } from "node:fs/promises";
+import { lstat, readdir, realpath, rename, rm } from "node:fs/promises";
 import { basename, join, sep } from "node:path";
 import { cannot, orElse, throwIfAborted, VistaError } from "../../core/errors.js";
 import { wayWithin } from "../../core/io/within.js";
 import type { RunOptions } from "../../core/progress.js";
 import { sum } from "../../core/sum.js";
 import { factsOf, lastCheckpoint, listCheckpoints, type RunCheckpoint } from "./checkpoints.js";
+import { checkRunFolder } from "./runs.js";
 
 export interface PruneOptions extends RunOptions {
   /** Whether only to verify and report, and remove nothing. */
@@ -34,14 +35,14 @@ const LEFTOVER = /^\..+\.ckpt\.removing$/;
  * files go, so that none is ever half there; what an interrupted run has left of one is removed by the next.
  *
  * @param keep  how many checkpoints stay, at least 1; a link and what it points to are one
- * @throws VistaError `NOT_FOUND` for a run without checkpoints, `INCONSISTENT` where one that stays is not sound or changes while
+ * @throws VistaError `NOT_FOUND` for a run without checkpoints, `WRONG_KIND` for a file, `INCONSISTENT` where one that stays is not sound or changes while
  *   it is verified, `IO`, `ABORTED`
  */
 export async function pruneRun(run: string, keep: number, options: PruneOptions = {}): Promise<PruneReport> {
   const { signal, dryRun = false } = options;
   if (!Number.isSafeInteger(keep) || keep < 1)
     throw new VistaError("USAGE", `cannot keep ${keep} checkpoints`, { hint: "Keep 1 or more." });
-  await stat(run).catch(cannot("open the run folder", run));
+  await checkRunFolder(run);
   const checkpoints = await listCheckpoints(run);
   if (checkpoints.length === 0) {
     throw new VistaError("NOT_FOUND", "there are no checkpoints in this run", {

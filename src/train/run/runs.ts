@@ -2,12 +2,18 @@
 
 import { stat } from "node:fs/promises";
 import { basename, extname, join, resolve } from "node:path";
-import { asUndefined, orElse } from "../../core/errors.js";
+import { asUndefined, cannot, orElse, VistaError } from "../../core/errors.js";
 import { namesIn } from "../../core/io/regular.js";
 import { BUILT_IN_RECIPES, type Recipe } from "../launch/built-in-recipes.js";
 import { applyDotted, readConfigs } from "../launch/config.js";
 import { trainingFacts } from "../launch/facts.js";
 import { type LaunchPlan, resumedRun } from "../launch/plan.js";
+
+/** Checks that there is a folder of this name. @throws VistaError `NOT_FOUND`, `WRONG_KIND` */
+export async function checkRunFolder(run: string): Promise<void> {
+  const own = await stat(run).catch(cannot("open the run folder", run));
+  if (!own.isDirectory()) throw new VistaError("WRONG_KIND", "is a file, not a run folder", { path: run });
+}
 
 /** Lists the config files that train.py saved in a run (and reads again on `--resume`), in its order. */
 export async function savedConfigs(run: string): Promise<string[]> {

@@ -1,6 +1,5 @@
 /** The status of a training as its run folder tells it: the CSV log, the checkpoints, and what can be gone on with. */
-import { stat } from "node:fs/promises";
-import { asUndefined, cannot, isVistaError, throwIfAborted, VistaError } from "../../core/errors.js";
+import { asUndefined, isVistaError, throwIfAborted, VistaError } from "../../core/errors.js";
 import type { RunOptions } from "../../core/progress.js";
 import { BUILT_IN_RECIPES, type Recipe } from "../launch/built-in-recipes.js";
 import { readConfigs } from "../launch/config.js";
@@ -9,7 +8,7 @@ import { type CheckpointStatus, lastChoice, lookAt, pathProblem, SINGLE } from "
 import { listCheckpoints, type RunCheckpoint } from "./checkpoints.js";
 import { type LossPoint, readLog } from "./log.js";
 import { measureRate, type TrainingRate } from "./rate.js";
-import { recipeOfRun, savedConfigs } from "./runs.js";
+import { checkRunFolder, recipeOfRun, savedConfigs } from "./runs.js";
 
 /** The status of a run: how far it came, and what can be resumed. */
 export interface RunStatus {
@@ -51,8 +50,7 @@ export interface StatusOptions extends Pick<RunOptions, "signal"> {
  * @throws VistaError `NOT_FOUND` or `WRONG_KIND` where `run` is no run folder of train.py, `ABORTED`
  */
 export async function runStatus(run: string, options: StatusOptions = {}): Promise<RunStatus> {
-  const own = await stat(run).catch(cannot("open the run folder", run));
-  if (!own.isDirectory()) throw new VistaError("WRONG_KIND", "is a file, not a run folder", { path: run });
+  await checkRunFolder(run);
   const [log, found] = [await readLog(run), await listCheckpoints(run)];
   if (log === undefined && found.length === 0) {
     throw new VistaError("NOT_FOUND", "neither a log (testtube) nor checkpoints in this folder", {

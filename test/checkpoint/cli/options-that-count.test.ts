@@ -47,6 +47,8 @@ test.each([
   [["verify", PLAIN, "--tag", "step1"], "a tag is a folder of a ZeRO checkpoint, and this is a file"],
   // A key that is not there says nothing of damage.
   [["verify", ZERO, "--key", "nonsense"], "no state dict under --key nonsense"],
+  [["to-st", ZERO, "--raw", "--no-ema"], "--no-ema and --raw contradict one another"],
+  [["to-st", ZERO, "--profile", "none", "--lora-scale", "2"], "--lora-scale and --profile none contradict"],
   [["inspect", PLAIN, "--tensors", "--depth", "2"], "--tensors shows no tree"],
   [["inspect", PLAIN, ZERO, "--tensors"], "--tensors is about one input, there are 2"],
   [["inspect", PLAIN, ZERO, "--depth", "2"], "--depth is about one input, there are 2"],

@@ -70,6 +70,23 @@ describe.each(PROGRAMS)("%s", (program) => {
     expect(stderr).toBe(`${program}: unknown option '${flag}'. ${hint}\n`);
   });
 
+  it("help of a command that there is not names it, as the command itself would", async () => {
+    const { code, stdout, stderr } = await runCli(program, ["help", "nosuch", "--json"]);
+    const message = "unknown command 'nosuch'";
+    expect([code, stderr]).toEqual([2, `${program}: ${message}. Add --help for what there is.\n`]);
+    expect(JSON.parse(stdout).error).toMatchObject({
+      code: "USAGE",
+      message: expect.stringContaining(message),
+    });
+    const file = await runCli("vista-ckpt", ["diff", "help", "x"]);
+    expect(file.stderr).toBe("vista-ckpt: help: cannot open the checkpoint: no such file or folder\n");
+    for (const words of [["help"], ["help", "completion"], ["help", "completion", "--debug"]])
+      expect(await runCli(program, words)).toMatchObject({
+        code: 0,
+        stdout: expect.stringMatching(/^Usage: /),
+      });
+  });
+
   it.each([
     ["of the input", [...FIRST[program], "/no/such"], "NOT_FOUND", 1],
     ["of the usage", [...FIRST[program], ".", "--no-such-option"], "USAGE", 2],
