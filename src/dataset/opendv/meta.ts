@@ -158,6 +158,10 @@ async function parseCsv(bytes: Buffer): Promise<Meta> {
     return meta;
   }
   for (const [row, line] of lines.entries()) {
+    if (line.length > header.length) {
+      const message = `has ${line.length} cells, the header ${header.length}: pandas stops at it, or moves all columns`;
+      meta.problems.push({ kind: "row", row, message });
+    }
     // The export of a sheet often ends in rows of nothing but commas.
     if (line.every((cell) => cell.trim() === "")) continue;
     const fields = Object.fromEntries(columns.map(([field, index]) => [field, line[index] ?? ""]));

@@ -710,6 +710,19 @@ describe("the list of videos", () => {
     list,
     /length of .* is Infinity seconds/,
   );
+  const lineOfTrain = (change: (line: string) => string) => (root: string) => {
+    const path = join(root, "meta/OpenDV-YouTube.csv");
+    const lines = readFileSync(path, "utf8").split("\n");
+    const at = lines.findIndex((line) => line.includes(train.videoid));
+    writeFileSync(path, lines.with(at, change(lines[at]!)).join("\n"));
+  };
+  fault(
+    "meta-row",
+    "a comma too many at the end of a row",
+    lineOfTrain((line) => line.replace(/\r?$/, ",$&")),
+    () => "meta/OpenDV-YouTube.csv",
+    /has 13 cells, the header 12/,
+  );
   nearMiss("meta-row", "a duration of hours, and a youtuber with marks in the name", (root) => {
     rmSync(join(root, "meta/OpenDV-YouTube.json"));
     const odd = { youtuber: "Dr. Drive & Co: part #1", duration: "1:00:01", start_discard: 3567 };
