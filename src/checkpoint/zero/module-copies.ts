@@ -9,8 +9,10 @@ import { plural } from "../../core/text.js";
 import { canCast } from "../tensor/cast.js";
 import { dtypeInfo } from "../tensor/dtype.js";
 import type { Tensor } from "../tensor/tensor.js";
+import { asDict, asInteger } from "../torch/objects.js";
+import { numberIn } from "./number-in.js";
 import { isCopy } from "./renames.js";
-import type { ModelState } from "./states.js";
+import type { CheckpointContent, ModelState } from "./states.js";
 
 /**
  * The bounds on the number of places that are looked at. Each rank's shard has one, up to the larger; no other weight is read to plan
@@ -28,16 +30,32 @@ const SAMPLE = 256;
  */
 export async function doubtOfCopies(
   trained: readonly (readonly [name: string, tensor: Tensor])[],
-  model: ModelState,
+  { models: [model], shards }: Pick<CheckpointContent, "models" | "shards">,
   ranks: number,
   which: string,
 ): Promise<string[]> {
+  if (await isBeforeFirstStep(model, shards)) return [];
   const differing = await differingCopies(trained, model, ranks);
   if (differing.length === 0) return [];
   return [
     `${plural(differing.length, "trained parameter")}, of a few that were looked at, with other weights in \`module\` than in the ` +
       `optimizer: the files are of two moments, or the weights were changed behind DeepSpeed; ${which}: ${firstNames(differing)}`,
   ];
+}
+
+/**
+ * Tells whether no step was taken yet. DeepSpeed up to 0.10 at least makes the optimizer's states by a step without gradients, in which
+ * weight decay changes the optimizer's weights alone; the copies become theirs in the first step. Shards that count more are of another
+ * moment.
+ */
+async function isBeforeFirstStep(
+  { globalSteps, torchFile }: ModelState,
+  [shard]: CheckpointContent["shards"],
+): Promise<boolean> {
+  const skipped = asInteger(asDict(torchFile.value)?.get("skipped_steps")) ?? 0;
+  if (globalSteps === undefined || globalSteps > skipped) return false;
+  const step = shard === undefined ? undefined : await numberIn(shard.step, shard.torchFile);
+  return step === undefined || step <= 1;
 }
 
 async function differingCopies(

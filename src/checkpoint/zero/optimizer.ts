@@ -83,7 +83,7 @@ export async function planOptimizer(content: CheckpointContent): Promise<Omit<Ze
 
 /** Returns the doubts whether the files of a checkpoint belong together that a merge of it has, too. */
 export async function doubtsOf(optimizer: ZeroOptimizer): Promise<string[]> {
-  const { partitions, groups, models, shards, ranks } = optimizer;
+  const { partitions, groups, shards, ranks } = optimizer;
   if (partitions.kind === "split") return doubtsOfSameShards(await readSubGroups(shards));
   // In the order of the flat groups, of which each shard has a part.
   const trained = partitions.layouts.flatMap(({ order }, g) =>
@@ -92,5 +92,5 @@ export async function doubtsOf(optimizer: ZeroOptimizer): Promise<string[]> {
       return [name, fp32] as const;
     }),
   );
-  return doubtOfCopies(trained, models[0], ranks, "DeepSpeed goes on with the optimizer's");
+  return doubtOfCopies(trained, optimizer, ranks, "DeepSpeed goes on with the optimizer's");
 }

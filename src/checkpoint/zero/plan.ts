@@ -226,7 +226,7 @@ export class ZeroPlan {
     // In stage 3 `module` has no copies.
     if (this.#stage === 3) return;
     const { length } = this.content.shards;
-    this.#doubt(await doubtOfCopies(tensors, this.#model, length, "taken from the optimizer"));
+    this.#doubt(await doubtOfCopies(tensors, this.content, length, "taken from the optimizer"));
   }
 
   async #addBuffers(): Promise<void> {

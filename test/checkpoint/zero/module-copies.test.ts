@@ -2,22 +2,30 @@
  * Files of two moments in one folder, where no step tells them apart: the optimizer has none (SGD), or its shards are all of one
  * moment and the model states of another. In stage 1 and 2 the copies of the weights in `module` do.
  */
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
 import { expect, it } from "vitest";
 import { openCheckpoint } from "../../../src/checkpoint/open.js";
 import { reshardCheckpoint } from "../../../src/checkpoint/reshard.js";
 import { writeUniversal } from "../../../src/checkpoint/to-universal.js";
+import { verifyCheckpoint } from "../../../src/checkpoint/verify.js";
 import { temporaryFolder } from "../../helpers/state.js";
 import { type Fake, FakeTensor, writeFakeCheckpoint } from "../../helpers/torch-file.js";
 
+const ZERO = fileURLToPath(new URL("../../../fixtures/zero", import.meta.url));
 const RANKS = 3;
 const EACH = 400;
 const WEIGHTS = Array.from({ length: RANKS * EACH }, (_, i) => i / 8);
 
-/** Writes a checkpoint of two parameters of 600 elements, with an optimizer that counts no step. */
-function write(module: Map<Fake, Fake>, stage: 2 | 3 = 2): string {
+/** Writes a checkpoint of two parameters of 600 elements, by default with an optimizer that counts no step. */
+function write(
+  module: Map<Fake, Fake>,
+  stage: 2 | 3 = 2,
+  { model, step }: { model?: Record<string, Fake>; step?: number } = {},
+): string {
   const folder = temporaryFolder();
   const sgd = {
-    state: new Map<Fake, Fake>(),
+    state: new Map<Fake, Fake>(step === undefined ? [] : [[0, new Map<Fake, Fake>([["step", step]])]]),
     param_groups: [new Map<Fake, Fake>(Object.entries({ lr: 0.1, params: [0] }))],
   };
   const partitions = Array.from({ length: RANKS }, (_, rank) => [
@@ -28,6 +36,7 @@ function write(module: Map<Fake, Fake>, stage: 2 | 3 = 2): string {
     partitions,
     paramShapes: [{ a: [600], b: [600] }],
     module,
+    model,
     shard: () => ({ base_optimizer_state: new Map<Fake, Fake>(Object.entries(sgd)) }),
   });
   return folder;
@@ -84,6 +93,24 @@ it.each([
     ]);
   },
 );
+
+it("before the first step the optimizer's weights may be others by weight decay, as DeepSpeed 0.10.1 leaves them; later they may not", async () => {
+  const report = await verifyCheckpoint(join(ZERO, "deepspeed-0.10.1-stage2-fp32-2ranks-no-step"));
+  expect(report.problems).toEqual([]);
+
+  const said = async (model: Record<string, Fake>, step?: number) => {
+    const decayed = moduleOf(WEIGHTS.map((weight) => weight + 1));
+    await using ckpt = await openCheckpoint(write(decayed, 2, { model, step }));
+    return ckpt.zero!.doubts.length;
+  };
+  expect(await said({ global_steps: 0 })).toBe(0);
+  expect(await said({ global_steps: 0 }, 1)).toBe(0);
+  expect(await said({ global_steps: 3, skipped_steps: 3 }, 1)).toBe(0);
+  expect(await said({ global_steps: 0 }, 2)).toBe(1);
+  expect(await said({ global_steps: 1 }, 1)).toBe(1);
+  expect(await said({ global_steps: 4, skipped_steps: 3 })).toBe(1);
+  expect(await said({ skipped_steps: 3 })).toBe(1);
+});
 
 it("reshard and to-universal say it too", async () => {
   const jobs = (folder: string) => [
