@@ -24,7 +24,7 @@ export function mergeCommand(parent: Command, context: CommandContext): void {
     .description("Merge the shards of a ZeRO checkpoint into one fp32 state dict (what zero_to_fp32.py does)")
     .argument("[folder]", "checkpoint folder (has `latest`), tag folder, or a run folder above", ".")
     .argument("[output]", "output file (default: <folder>/pytorch_model.bin)")
-    .option("-o, --output <file>", "the same as an option")
+    .option("-o, --output <file>", "the output file, named by an option")
     .option("--tag <tag>", "tag folder to read instead of the one `latest` names")
     .option(
       "--key <key>",

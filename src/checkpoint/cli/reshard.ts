@@ -23,7 +23,7 @@ export function reshardCommand(parent: Command, context: CommandContext): void {
       "Rewrite a ZeRO checkpoint so that DeepSpeed loads it on another number of GPUs, optimizer included",
     )
     .argument("[folder]", "checkpoint folder (has `latest`), tag folder, or a run folder above", ".")
-    .requiredOption("--ranks <number>", "GPUs that will load it", wholeNumber(1))
+    .requiredOption("--ranks <number>", "GPUs that will load it (required)", wholeNumber(1))
     .option("-o, --output <folder>", "new checkpoint folder (default: <folder>-<ranks>ranks.ckpt beside it)")
     .option("--tag <tag>", "tag folder to read instead of the one `latest` names");
   addCommonOptions(command)

@@ -29,7 +29,7 @@ export function toStCommand(parent: Command, context: CommandContext): void {
     .description("Convert a checkpoint to safetensors for inference (what Vista's bin_to_st.py does)")
     .argument("[input]", "torch file, *.index.json, safetensors or ZeRO checkpoint folder", DEFAULT_INPUT)
     .argument("[output]", "output file (default: ckpts/vista.safetensors)")
-    .option("-o, --output <file>", "the same as an option")
+    .option("-o, --output <file>", "the output file, named by an option")
     .option("--tag <tag>", "tag folder of a checkpoint instead of the one `latest` names")
     .option("--key <key>", KEY_HELP)
     .addOption(

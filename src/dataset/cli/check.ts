@@ -23,19 +23,21 @@ export function addCheckCommand(program: Command, context: CommandContext): void
     )
     .option("--tables-only", "tables of nuScenes and annotation files: look at no other file")
     .addOption(
-      new Option("--images <level>", "how closely images are looked at")
-        .choices(["names", "headers", "decode"])
-        .default(undefined, "headers"),
+      new Option("--images <level>", "how closely images are looked at (default: headers)").choices([
+        "names",
+        "headers",
+        "decode",
+      ]),
     )
     .option("--decode", "the same as --images decode")
     .option(
       "--sample <n>",
-      "open at most so many images, or `all` (default: what --budget allows; all with --decode)",
+      "open at most so many pictures and point clouds each, or `all` (default: what --budget allows; all with --decode)",
       parseSample,
     )
     .option(
       "--budget <time>",
-      "open images for at most so long, 60s or 10m say (default: 60s for headers without --sample)",
+      "open pictures and point clouds for at most so long, 60s or 10m say (default: 60s for headers without --sample)",
       parseBudget,
     )
     .option("--seed <n>", "which images a sample takes", count, 0)

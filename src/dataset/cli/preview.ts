@@ -7,7 +7,7 @@ export function addPreviewCommand(program: Command, context: CommandContext): vo
     .command("preview")
     .description("draw a clip of 25 frames as the model sees it, with its actions")
     .argument("<clip>", "a folder of frames, annos/nuScenes.json#12 for a record, or a sample's token")
-    .requiredOption("-o, --output <file>", "the contact sheet, a PNG")
+    .requiredOption("-o, --output <file>", "the contact sheet, a PNG (required)")
     .option("--root <folder>", "Vista root or root of the set, for records and samples")
     .option("--config <file>", "take the size of the pictures from this config of Vista's")
     .option("--size <WxH>", "size of the pictures in training (default: 576x320)", parseSize)

@@ -1,5 +1,5 @@
 /** The options that describe a launch and a start, shared by launching, `check` and `next`. */
-import { Argument, type Command, Option } from "commander";
+import { Argument, type Command } from "commander";
 import { collect, QUIET, wholeNumber } from "../../core/cli/options.js";
 import { BUILT_IN_RECIPES } from "../launch/built-in-recipes.js";
 
@@ -30,8 +30,8 @@ export function addRecipeOptions(command: Command): Command {
 
 export function addLaunchOptions(command: Command): Command {
   return addRecipeOptions(command)
-    .option("--nodes <n>", "number of nodes", count)
-    .option("--gpus <n>", "GPUs of each node", count)
+    .option("--nodes <n>", "number of nodes (default: the recipe's)", count)
+    .option("--gpus <n>", "GPUs of each node (default: the recipe's)", count)
     .option("--base <file>", "config file; again for more, merged from left to right", collect)
     .option("--finetune <path>", "weights to start from: .bin, .safetensors, checkpoint folder or run folder")
     .option("--logdir <dir>", "where run folders go (default: logs in the checkout)")
@@ -63,18 +63,15 @@ export function addStartOptions(command: Command): Command {
     .option("--dry-run", "print the command (or the Slurm script) and its environment; run nothing")
     .option("--skip-checks", "start without the preflight")
     .option("--then <steps>", "when training ends well: merge, to-st, or both with a comma")
-    .addOption(
-      new Option(
-        "--rendezvous-timeout <seconds>",
-        "end a torchrun that has started no worker by then; 0: never",
-      )
-        .argParser(index)
-        .default(undefined, String(RENDEZVOUS_TIMEOUT)),
+    .option(
+      "--rendezvous-timeout <seconds>",
+      `end a torchrun that has started no worker by then; 0: never (default: ${RENDEZVOUS_TIMEOUT})`,
+      index,
     )
-    .addOption(
-      new Option("--max-requeues <n>", "how often a Slurm job may be put back in the queue")
-        .argParser(index)
-        .default(undefined, String(MAX_REQUEUES)),
+    .option(
+      "--max-requeues <n>",
+      `how often a Slurm job may be put back in the queue (default: ${MAX_REQUEUES})`,
+      index,
     );
 }
 

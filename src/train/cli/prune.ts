@@ -17,7 +17,7 @@ export function addPrune(program: Command, context: CommandContext): void {
     .command("prune")
     .argument(...RUN)
     .summary("remove the older checkpoints of a run, after verifying those that stay")
-    .requiredOption("--keep <n>", "how many of the newest checkpoints stay", wholeNumber(1))
+    .requiredOption("--keep <n>", "how many of the newest checkpoints stay (required)", wholeNumber(1))
     .option("--dry-run", "verify and show the plan, remove nothing")
     .option(...JSON_OBJECT)
     .option(...QUIET)

@@ -141,6 +141,17 @@ describe.each(PROGRAMS)("%s", (program) => {
   });
 });
 
+test.each([
+  ["vista-data", "check", "images", "headers"],
+  ["vista-train", "run", "rendezvous-timeout", "900"],
+  ["vista-train", "next", "max-requeues", "10"],
+  ["vista-train", "check", "gpus", "the recipe's"],
+])("the help of %s %s says the default of --%s", async (program, command, option, value) => {
+  const { stdout } = await runCli(program, [command, "--help"]);
+  const text = stdout.split(`  --${option} `)[1]!.split("\n  -")[0]!.replace(/\s+/g, " ");
+  expect(text).toContain(`(default: ${value})`);
+});
+
 test("empty words, a ~ that the shell left and a = behind a short option are wrong usage, named with their option", async () => {
   for (const [args, message] of [
     [["verify", ""], "an argument is empty"],
