@@ -177,6 +177,18 @@ test("a folder whose name is a pattern to train.py", async () => {
   expect((await found({ resume: join(odd, "checkpoints/last.ckpt"), name: "new" })).codes).toEqual([]);
 });
 
+test("a job that could not go on when it is queued again, since its folder's name is a pattern to train.py", async () => {
+  const slurm = { sbatch: {} };
+  const logdir = join(folder, "runs [1]");
+  const job = (more: Partial<LaunchOptions>) =>
+    preflightOf(folder, "example", { slurm, ...more }, undefined, { ignore: ["sbatch-missing"] });
+  const result = await job({ logdir });
+  expect(result.codes).toEqual(["warning resume"]);
+  expect(result.text).toContain("runs [1]: train.py looks for last*.ckpt with a pattern");
+  expect((await job({})).codes).toEqual([]);
+  expect((await preflightOf(folder, "debug", { logdir })).codes).toEqual([]);
+});
+
 test("--resume for the next phase would train the same one again", async () => {
   const config = await readFile(join(vista, "configs/training/vista_phase2_stage1.yaml"));
   await writeFile(join(run, "configs/2025-project.yaml"), config);

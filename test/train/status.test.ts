@@ -185,6 +185,10 @@ test("of several last checkpoints, train.py takes the one whose entry is newest:
     resume: run,
     resumeNote: "it takes last-v1.ckpt by its time; last.ckpt is further, by 7 steps to 2 of last-v1.ckpt",
   });
+  // Of those with one time it takes the last in natsort's order, whatever the times of their files.
+  const same = new Date(Date.now() - 60_000);
+  for (const name of ["last.ckpt", "last-v1.ckpt"]) await utimes(join(run, "checkpoints", name), same, same);
+  expect(await runStatus(run)).toMatchObject({ resume: run, resumeNote: undefined });
   // os.path.getmtime of a link that leads nowhere is an error, and train.py asks for that of all.
   await symlink("nowhere", join(run, "checkpoints/last-v2.ckpt"));
   await utimes(join(run, "checkpoints/last-v1.ckpt"), new Date(), new Date(Date.now() + 60_000));

@@ -1,12 +1,10 @@
 /** The checkpoints of a run looked into: whether they are whole, and which one train.py would go on from. */
 import { existsSync } from "node:fs";
 import { lstat } from "node:fs/promises";
-import { resolve } from "node:path";
 import { isVistaError } from "../../core/errors.js";
 import { namesIn } from "../../core/io/regular.js";
 import type { RunOptions } from "../../core/progress.js";
 import type { FolderFacts } from "../checkpoint-tools.js";
-import { fromVista } from "../launch/plan.js";
 import { lastCheckpoint, type RunCheckpoint } from "./checkpoints.js";
 
 /** A checkpoint of a run, and whether a training can go on with it. */
@@ -58,9 +56,12 @@ async function isLink(path: string): Promise<boolean> {
   return (await lstat(path)).isSymbolicLink() && !existsSync(path);
 }
 
-/** Returns why train.py finds no checkpoint in a run because of its path; undefined where it does. */
-export function pathProblem(vista: string, run: string): string | undefined {
-  const given = fromVista(resolve(vista), resolve(run));
+/**
+ * Returns why train.py finds no checkpoint in a run because of its path; undefined where it does.
+ *
+ * @param given  the path of the run as train.py gets it, or of a folder above
+ */
+export function pathProblem(given: string): string | undefined {
   if (!/[*?[]/.test(given)) return undefined;
   return `${given}: train.py looks for last*.ckpt with a pattern, to which * ? and [ in the path are signs`;
 }

@@ -82,7 +82,8 @@ export async function lastCheckpoint(
   checkpoints: readonly RunCheckpoint[],
 ): Promise<RunCheckpoint | undefined> {
   let best: { checkpoint: RunCheckpoint; time: number } | undefined;
-  for (const checkpoint of checkpoints) {
+  // Of those with the same time, as all folders of some mounted buckets have it, train.py takes the last by its name.
+  for (const checkpoint of [...checkpoints].sort((a, b) => byName.compare(a.name, b.name))) {
     if (!checkpoint.name.startsWith("last")) continue;
     const time = (await statsOrLink(checkpoint.path)).mtimeMs;
     if (best === undefined || time >= best.time) best = { checkpoint, time };

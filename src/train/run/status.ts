@@ -1,9 +1,11 @@
 /** The status of a training as its run folder tells it: the CSV log, the checkpoints, and what can be gone on with. */
+import { resolve } from "node:path";
 import { asUndefined, isVistaError, throwIfAborted, VistaError } from "../../core/errors.js";
 import type { RunOptions } from "../../core/progress.js";
 import { BUILT_IN_RECIPES, type Recipe } from "../launch/built-in-recipes.js";
 import { readConfigs } from "../launch/config.js";
 import { needsFolders, type TrainingFacts, trainingFacts } from "../launch/facts.js";
+import { fromVista } from "../launch/plan.js";
 import { type CheckpointStatus, lastChoice, lookAt, pathProblem, SINGLE } from "./checkpoint-status.js";
 import { listCheckpoints, type RunCheckpoint } from "./checkpoints.js";
 import { type LossPoint, readLog } from "./log.js";
@@ -118,7 +120,9 @@ async function resumable(
   const isTaken = taken !== undefined && fits(taken);
   // train.py stops on the way to a checkpoint that is fit.
   const stop =
-    problem ?? pathProblem(vista, run) ?? (isTaken && typeof saved === "string" ? saved : undefined);
+    problem ??
+    pathProblem(fromVista(resolve(vista), resolve(run))) ??
+    (isTaken && typeof saved === "string" ? saved : undefined);
   if (isTaken && stop === undefined) {
     return { resume: run, resumeNote: doubt && `it takes ${taken.name} by its time; ${doubt}` };
   }

@@ -6,7 +6,7 @@ import { asUndefined, firstNames, isVistaError } from "../../../core/errors.js";
 import { isRecord } from "../../../core/maps.js";
 import { type ConfigTree, readConfigs } from "../../launch/config.js";
 import { CHECKPOINTS, needsFolders } from "../../launch/facts.js";
-import { isCheckpoint } from "../../launch/plan.js";
+import { fromVista, isCheckpoint, resumedRun } from "../../launch/plan.js";
 import { lastChoice, lookAt, pathProblem, SINGLE } from "../../run/checkpoint-status.js";
 import { listCheckpoints, measure, type RunCheckpoint, runFolderOf } from "../../run/checkpoints.js";
 import { findRankChange } from "../../run/prepare.js";
@@ -32,7 +32,13 @@ async function* checkWhole({ plan, facts }: CheckContext, path: string): AsyncGe
 }
 
 export async function* checkResume(context: CheckContext): AsyncGenerator<TrainFinding> {
-  const { resume } = context.plan;
+  const { resume, slurm, logdir } = context.plan;
+  // A job that is queued again goes on with the run that it began, by its full path.
+  const path = slurm && resumedRun(context.plan) === undefined ? pathProblem(logdir) : undefined;
+  if (path !== undefined) {
+    const fix = "Choose another --logdir: the job could not go on when it is queued again.";
+    yield finding("resume", path, { severity: "warning", fix });
+  }
   if (resume === undefined) return;
   try {
     yield* resumeFindings(context, resume);
@@ -80,7 +86,7 @@ async function* checkRun(context: CheckContext, run: string): AsyncGenerator<Tra
   if (problem !== undefined) yield finding("resume", `${join(run, "checkpoints")}: ${problem}`);
   if (doubt !== undefined)
     yield finding("last-checkpoint", `${run} would go on with ${taken!.name}: ${doubt}`);
-  const path = plan.reshard ? undefined : pathProblem(plan.vista, run);
+  const path = plan.reshard ? undefined : pathProblem(fromVista(plan.vista, run));
   if (path !== undefined) yield finding("resume", path, { fix: "Rename the folder." });
   const linked = taken && !plan.reshard ? await neighbourOf(taken) : undefined;
   if (linked !== undefined) yield finding("last-link", `${taken!.path} is a link to ${linked}`);
