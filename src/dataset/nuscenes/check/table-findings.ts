@@ -4,7 +4,7 @@ import { isSystemError, rethrowExhausted } from "../../../core/errors.js";
 import { isAbsent } from "../../../core/io/regular.js";
 import { skipValue } from "../../../core/json/scan.js";
 import type { Finding } from "../../finding.js";
-import { type RowsResult, readRows } from "../../json/rows.js";
+import { readRows } from "../../json/rows.js";
 import type { Tables } from "../read/load-tables.js";
 import { ALL_TABLES, MAY_BE_EMPTY, SCHEMA, type TableName } from "../read/schema.js";
 import {
@@ -33,7 +33,12 @@ export function* tableFindings(names: Names): Generator<Finding> {
     const state = names.state(name);
     if (state === undefined) continue;
     const path = names.path(name);
-    yield* jsonFindings(path, state);
+    if (state.error !== undefined) {
+      const read = `${state.rows} ${state.rows === 1 ? "row was" : "rows were"} read before it`;
+      yield finding("bad-json", path, `${state.error.reason}; ${read}`, {
+        offset: state.error.offset,
+      });
+    }
     if (isEmpty(name, state, names)) yield finding("empty-table", path, "there is not one row in it");
     const { problems, duplicates } = state;
     yield* keptFindings("wrong-type", path, problems, "more fields of the wrong type", (problem) => {
@@ -50,25 +55,18 @@ export function* tableFindings(names: Names): Generator<Finding> {
   yield* camerasWithoutMatrix(names);
 }
 
-function* jsonFindings(path: string, { rows, error }: RowsResult): Generator<Finding> {
-  if (error === undefined) return;
-  const read = `${rows} ${rows === 1 ? "row was" : "rows were"} read before it`;
-  yield finding("bad-json", path, `${error.reason}; ${read}`, { offset: error.offset });
-}
-
 /**
  * Looks at the table of boxes in pictures, which the devkit's export_2d_annotations_as_json.py makes. No set needs it, and nobody here
  * uses its rows; but where it is there the devkit loads it with the others, and ends where it is no JSON.
  */
 function* exportedFindings(names: Names): Generator<Finding> {
-  const name = "image_annotations";
-  const path = names.path(name);
+  const path = names.path("image_annotations");
+  const file = join(names.tables.folder, "image_annotations.json");
   try {
-    const file = join(names.tables.folder, `${name}.json`);
-    yield* jsonFindings(
-      path,
-      readRows(file, { fast: (bytes, at, end) => skipValue(bytes, at, end), value() {} }),
-    );
+    const { error } = readRows(file, { fast: (bytes, at, end) => skipValue(bytes, at, end), value() {} });
+    if (error === undefined) return;
+    const text = `${error.reason}; the devkit loads it: remove it, or make it again by export_2d_annotations_as_json.py`;
+    yield finding("bad-json", path, text, { offset: error.offset });
   } catch (error) {
     if (!isSystemError(error)) throw error;
     rethrowExhausted(error);
