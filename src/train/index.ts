@@ -22,6 +22,7 @@
 import type { LaunchPlan } from "./launch/plan.js";
 import { realSystem } from "./launch/system.js";
 import {
+  checkSelectors,
   type PreflightOptions,
   type PreflightReport,
   preflight as preflightWith,
@@ -52,9 +53,10 @@ export type { FailureReport } from "./run/watch.js";
  * Looks at everything that would stop a planned training: checkout, config, weights, data, GPUs, disk, rendezvous.
  *
  * @returns the findings, errors first, and what was looked at by a sample only
- * @throws VistaError `ABORTED`
+ * @throws VistaError `USAGE` where `only` or `ignore` names no rule, or both leave none; `ABORTED`
  */
-export function preflight(plan: LaunchPlan, options: PreflightOptions): Promise<PreflightReport> {
+export async function preflight(plan: LaunchPlan, options: PreflightOptions): Promise<PreflightReport> {
   const { env, ...rest } = options;
+  checkSelectors(rest);
   return preflightWith(plan, realSystem(env, options.signal), rest);
 }

@@ -5,7 +5,8 @@ import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { beforeEach, expect, test } from "vitest";
 import { makeFile } from "../../src/train/checkpoint-tools.js";
-import { BUILT_IN_RECIPES } from "../../src/train/launch/built-in-recipes.js";
+import { preflight } from "../../src/train/index.js";
+import { BUILT_IN_RECIPES, type Recipe } from "../../src/train/launch/built-in-recipes.js";
 import { trainingFacts } from "../../src/train/launch/facts.js";
 import type { LaunchOptions } from "../../src/train/launch/plan.js";
 import { planLaunch } from "../../src/train/launch/plan.js";
@@ -441,6 +442,21 @@ test("rules can be chosen and left out, by code or by group", async () => {
     "gp",
     "svd-missing-x",
   ]);
+});
+
+test("a program that asks for rules that there are not, or for none, is told so", async () => {
+  const plan = planLaunch(BUILT_IN_RECIPES[0]!, { vista });
+  for (const [rules, message] of [
+    [{ only: ["gpu", "gp"] }, "there is no rule `gp`"],
+    [{ ignore: ["svd-missing-x"] }, "there is no rule `svd-missing-x`"],
+    [{ only: ["gpu"], ignore: ["gpu"] }, "--only and --ignore leave no rule to look at"],
+  ] as const)
+    await expect(preflight(plan, { env: {}, ...rules })).rejects.toMatchObject({ code: "USAGE", message });
+});
+
+test("a plan without a recipe, as of a name that there is not, is wrong usage", () => {
+  const none = new Map<string, Recipe>().get("phase1")!;
+  expect(() => planLaunch(none, { vista })).toThrow("there is no recipe");
 });
 
 test("every rule is in the documentation, and the documentation has no other", async () => {

@@ -121,3 +121,11 @@ test("a key that is a list is refused in one line, without a warning of the libr
   expect(warned).not.toHaveBeenCalled();
   warned.mockRestore();
 });
+
+test("a recipe that a program changes stays what it is for the next one that asks", async () => {
+  const recipe = (await loadRecipes()).get("phase1")!;
+  const { gpus, args } = structuredClone(recipe);
+  recipe.gpus = 1;
+  recipe.args.push("--seed=1");
+  expect((await loadRecipes()).get("phase1")).toMatchObject({ gpus, args });
+});

@@ -1,13 +1,13 @@
 /** `checkAnnotations`, which checks Vista's nuScenes.json, nuScenes_val.json and YouTube.json, and DriveAGI's language files. */
 import { existsSync } from "node:fs";
 import { basename, join } from "node:path";
-import { isVistaError, throwIfAborted } from "../../core/errors.js";
+import { isVistaError, throwIfAborted, VistaError } from "../../core/errors.js";
 import { runWorker, TASK_WORKER_FROM } from "../../core/io/worker.js";
 import { formatCount as count, plural } from "../../core/text.js";
 import type { AnnotationTally, Check, CheckOptions, CheckSummary, Finding, QuickTally } from "../finding.js";
 import { readSplits, type Split } from "../opendv/meta.js";
 import { findOpenDvRoot } from "../opendv/root.js";
-import { isFirst, requireCount, requireShard } from "../options.js";
+import { isFirst, requireCheckOptions, requireCount } from "../options.js";
 import { pathFrom } from "../paths.js";
 import type { UnusableRecords } from "./clean.js";
 import { dataOf, rootOf } from "./clips.js";
@@ -58,7 +58,10 @@ export interface AnnotationCheckOptions extends CheckOptions {
  */
 export const QUICK: Readonly<Record<"seconds" | "records", number>> = { seconds: 20, records: 400 };
 
-/** Checks annotation files. The records of a file show which kind it is; its name only says whether it is for validation. */
+/**
+ * Checks annotation files. The records of a file show which kind it is; its name only says whether it is for validation.
+ * The iteration throws `USAGE` where there is no file to check.
+ */
 export function checkAnnotations(files: readonly string[], options: AnnotationCheckOptions = {}): Check {
   const root = options.root ?? rootOf(files[0] ?? ".");
   const summary: CheckSummary = {
@@ -77,8 +80,12 @@ async function* findings(
   summary: CheckSummary,
   options: AnnotationCheckOptions,
 ): AsyncGenerator<Finding> {
-  requireShard(options.shard);
+  requireCheckOptions(options);
   requireCount("numFrames", options.numFrames);
+  if (files.length === 0)
+    throw new VistaError("USAGE", "there is no annotation file to check", {
+      hint: "Give the paths of some.",
+    });
   throwIfAborted(options.signal);
   const records = { what: "annotation records", checked: 0, total: 0 };
   summary.coverage.push(records);

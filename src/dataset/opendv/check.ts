@@ -10,7 +10,7 @@ import { Turns } from "../../core/turns.js";
 import type { Check, CheckOptions, CheckSummary, Finding } from "../finding.js";
 import { knownScans, readIndex, stampOf } from "../frame-index/build.js";
 import { checkImage, type ImageLevel } from "../images/check.js";
-import { isFirst, ownOf, requireShard } from "../options.js";
+import { isFirst, ownOf, requireCheckOptions } from "../options.js";
 import { joinPath, pathFrom } from "../paths.js";
 import { boundsOf, choosePictures, unseenAt } from "../sample.js";
 import { folderFindings, loaderFinding } from "./folder.js";
@@ -60,7 +60,7 @@ export function checkOpenDv(root: string, options: OpenDvCheckOptions = {}): Che
 
 /** Yields the findings, with paths from the root that was given, because the set itself may be a folder in it. */
 async function* run(summary: CheckSummary, options: OpenDvCheckOptions): AsyncGenerator<Finding> {
-  requireShard(options.shard);
+  requireCheckOptions(options);
   const found = findOpenDvRoot(summary.root);
   if (found === undefined) {
     throw new VistaError("NOT_FOUND", "no OpenDV-YouTube frames here", {

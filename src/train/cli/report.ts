@@ -1,10 +1,9 @@
 /** The texts that show findings and failures. */
 import { colours } from "../../core/cli/colours.js";
 import { plural } from "../../core/cli/format.js";
-import { oneLine, VistaError } from "../../core/errors.js";
+import { oneLine } from "../../core/errors.js";
 import { COLOURS, SEVERITIES } from "../../dataset/finding.js";
-import { rulesWanted, unknownSelectors } from "../preflight/preflight.js";
-import { RULES, type TrainFinding } from "../preflight/rules.js";
+import type { TrainFinding } from "../preflight/rules.js";
 import type { TrainingResult } from "../run/run.js";
 
 /** The largest number of characters of one text in a line. */
@@ -53,20 +52,6 @@ export function verdict(findings: readonly TrainFinding[], sampled: readonly str
 export function selected({ only, ignore }: { only?: string[]; ignore?: string[] }): string {
   const parts = [only && `${only.join(", ")} only`, ignore && `without ${ignore.join(", ")}`].filter(Boolean);
   return parts.length === 0 ? "" : ` (looked at: ${oneLine(parts.join(", ").replace(/^without/, "all $&"))})`;
-}
-
-/** Checks the selectors of rules. @throws VistaError `USAGE` where --only or --ignore names no rule, or both leave none */
-export function checkSelectors(flags: { only?: string[]; ignore?: string[] }): void {
-  const unknown = unknownSelectors([...(flags.only ?? []), ...(flags.ignore ?? [])]);
-  if (unknown.length > 0) {
-    throw new VistaError("USAGE", `there is no rule \`${unknown[0]}\``, {
-      hint: "docs/rules-train.md lists them.",
-    });
-  }
-  if (!Object.keys(RULES).some(rulesWanted(flags)))
-    throw new VistaError("USAGE", "--only and --ignore leave no rule to look at", {
-      hint: "Ignore fewer of those that --only names; --skip-checks looks at none.",
-    });
 }
 
 /** Returns what is said last of a training that failed: its root cause and what is known of such causes. */

@@ -4,10 +4,10 @@ import { printJson } from "../../core/cli/print.js";
 import { type CommandContext, EXIT } from "../../core/cli/program.js";
 import { runWithProgress } from "../../core/cli/progress.js";
 import { realSystem } from "../launch/system.js";
-import { preflight } from "../preflight/preflight.js";
+import { checkSelectors, preflight } from "../preflight/preflight.js";
 import { goOn } from "../run/prepare.js";
 import { findRecipe, type LaunchFlags, makePlan, readRecipes } from "./plan.js";
-import { checkSelectors, findingLines, selected, verdict } from "./report.js";
+import { findingLines, selected, verdict } from "./report.js";
 
 export interface CheckFlags extends LaunchFlags {
   json?: boolean;

@@ -13,7 +13,7 @@ import { launchCommand, toScript } from "../launch/command.js";
 import { fromVista, type LaunchPlan, runOf } from "../launch/plan.js";
 import { type SlurmScriptOptions, slurmFolder, slurmScript, submit } from "../launch/slurm.js";
 import { realSystem, type System } from "../launch/system.js";
-import { type PreflightReport, preflight, rulesWanted } from "../preflight/preflight.js";
+import { checkSelectors, type PreflightReport, preflight, rulesWanted } from "../preflight/preflight.js";
 import { resolveWeights } from "../run/checkpoints.js";
 import { parseSteps, type Step } from "../run/finish.js";
 import {
@@ -28,7 +28,7 @@ import { runTraining, type TrainingResult } from "../run/run.js";
 import { newRuns } from "../run/runs.js";
 import { MAX_REQUEUES, RENDEZVOUS_TIMEOUT } from "./options.js";
 import { findRecipe, makePlan, readRecipes, refuseWithoutEffect, type StartFlags } from "./plan.js";
-import { checkSelectors, failureLines, findingLines, verdict, warningsTo } from "./report.js";
+import { failureLines, findingLines, verdict, warningsTo } from "./report.js";
 import { finish } from "./run-finish.js";
 import { asStarted, byFile } from "./started.js";
 

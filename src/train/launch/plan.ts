@@ -83,9 +83,13 @@ const C10D_PORT = 29_400;
  * Puts recipe and options together. It looks at nothing on the disk except whether `base` names a file.
  *
  * @param cwd  the folder that paths in options are relative to; paths in recipes are relative to the Vista checkout
- * @throws VistaError `USAGE` where options contradict one another
+ * @throws VistaError `USAGE` where options contradict one another, and without a recipe
  */
 export function planLaunch(recipe: Recipe, options: LaunchOptions, cwd = "."): LaunchPlan {
+  if (recipe === undefined)
+    throw new VistaError("USAGE", "there is no recipe", {
+      hint: "loadRecipes() gives the recipes by their names; one of them is phase1.",
+    });
   checkWords(options);
   const vista = resolve(cwd, options.vista);
   const inCwd = (path: string) => resolve(cwd, path);

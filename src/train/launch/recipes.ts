@@ -22,7 +22,8 @@ const SLURM_KEYS = new Set(["partition", "time", "account", "sbatch"]);
  * @throws VistaError `NOT_FOUND`, `FORMAT` with the recipe and the key that is wrong
  */
 export async function loadRecipes(path?: string): Promise<Map<string, Recipe>> {
-  const recipes = new Map(BUILT_IN_RECIPES.map((recipe) => [recipe.name, recipe]));
+  // Whoever changes a recipe changes a copy of it.
+  const recipes = new Map(BUILT_IN_RECIPES.map((recipe) => [recipe.name, structuredClone(recipe)]));
   if (path === undefined) return recipes;
   const root = (await readYaml(path, "read the recipes")) ?? {};
   if (!isRecord(root)) throw malformed("must be a mapping with the key `recipes`", path);

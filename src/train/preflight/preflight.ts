@@ -1,5 +1,5 @@
 /** The preflight: everything that is looked at before a training is started. */
-import { asUndefined, throwIfAborted } from "../../core/errors.js";
+import { asUndefined, throwIfAborted, VistaError } from "../../core/errors.js";
 import type { RunOptions } from "../../core/progress.js";
 import { SEVERITIES } from "../../dataset/finding.js";
 import { type Argument, knownFlags, parseArguments, TEXT_PARAMETERS } from "../launch/arguments.js";
@@ -115,6 +115,20 @@ export function rulesWanted({ only = [], ignore = [] }: Pick<PreflightOptions, "
 export function unknownSelectors(selectors: readonly string[]): string[] {
   const codes = Object.keys(RULES);
   return selectors.filter((selector) => !codes.some((code) => matchesRule(code, selector)));
+}
+
+/** Checks the selectors of rules. @throws VistaError `USAGE` where --only or --ignore names no rule, or both leave none */
+export function checkSelectors(flags: Pick<PreflightOptions, "only" | "ignore">): void {
+  const unknown = unknownSelectors([...(flags.only ?? []), ...(flags.ignore ?? [])]);
+  if (unknown.length > 0) {
+    throw new VistaError("USAGE", `there is no rule \`${unknown[0]}\``, {
+      hint: "docs/rules-train.md lists them.",
+    });
+  }
+  if (!Object.keys(RULES).some(rulesWanted(flags)))
+    throw new VistaError("USAGE", "--only and --ignore leave no rule to look at", {
+      hint: "Ignore fewer of those that --only names; --skip-checks looks at none.",
+    });
 }
 
 /** Reads and merges the config files; undefined without any, or where one cannot be read, which is a finding elsewhere. */

@@ -17,7 +17,7 @@ import { folderOf, type OpenDvRow } from "../../../bench/make-opendv.mjs";
 import { checkAnnotations } from "../../../src/dataset/annotations/check.js";
 import { writeYouTube } from "../../../src/dataset/annotations/make/youtube.js";
 import { findYouTubeClips } from "../../../src/dataset/annotations/make/youtube-sources.js";
-import type { Finding } from "../../../src/dataset/finding.js";
+import type { CheckOptions, Finding } from "../../../src/dataset/finding.js";
 import { buildIndex } from "../../../src/dataset/frame-index/build.js";
 import { encodeIndex } from "../../../src/dataset/frame-index/format.js";
 import { checkNuScenes } from "../../../src/dataset/nuscenes/check/check.js";
@@ -178,6 +178,31 @@ test("a shard that there is not is wrong usage, for every check: nothing would b
     for (const check of checks) await expect(collect(check)).rejects.toMatchObject({ code: "USAGE" });
   }
   await expect(collect(checkAnnotations([], { numFrames: 0 }))).rejects.toMatchObject({ code: "USAGE" });
+});
+
+test.each<[string, CheckOptions]>([
+  ["a shard as the command line has it", { shard: "1/2" as never }],
+  ["a shard without a number", { shard: { count: 2 } as never }],
+  ["a sample that is no number", { sample: Number.NaN }],
+  ["a sample below 0", { sample: -1 }],
+  ["a budget below 0", { budget: -1 }],
+  ["a budget as the command line has it", { budget: "1m" as never }],
+  ["a look at images that there is not", { images: "deep" as never }],
+])("%s is wrong usage, for every check", async (_, options) => {
+  const { root } = clean;
+  for (const check of [
+    checkOpenDv(root, options),
+    checkNuScenes(root, options),
+    checkAnnotations(["a.json"], options),
+  ])
+    await expect(collect(check)).rejects.toMatchObject({ code: "USAGE" });
+});
+
+test("no annotation file at all is wrong usage: nothing would be looked at, and nothing found", async () => {
+  await expect(collect(checkAnnotations([]))).rejects.toMatchObject({
+    code: "USAGE",
+    message: "there is no annotation file to check",
+  });
 });
 
 test("shards together find what one run finds", async () => {

@@ -4,7 +4,7 @@ import { setImmediate as nextTurn } from "node:timers/promises";
 import { throwIfAborted } from "../../../core/errors.js";
 import { sum } from "../../../core/sum.js";
 import type { Check, CheckOptions, CheckSummary, Coverage, Finding } from "../../finding.js";
-import { isFirst, requireShard } from "../../options.js";
+import { isFirst, requireCheckOptions } from "../../options.js";
 import { unseenAt } from "../../sample.js";
 import { loadTables, stateOf, type Tables } from "../read/load-tables.js";
 import { ALL_TABLES } from "../read/schema.js";
@@ -56,7 +56,7 @@ async function* run(
   summary: CheckSummary,
 ): AsyncGenerator<Finding> {
   const { version } = options;
-  requireShard(options.shard);
+  requireCheckOptions(options);
   const all = nuScenesVersions(root, version);
   const versions = version === undefined ? all : all.filter((name) => name === version);
   if (versions.length === 0) throw noVersion(root, version, all);
