@@ -353,3 +353,16 @@ it.each([
   expect(checkpoint.kind).toBe(kind);
   await checkpoint.close();
 });
+
+it.each(["m.bin", "m.safetensors"])(
+  "%s: a name with half of a surrogate pair, which is read nowhere, is not written",
+  async (name) => {
+    const folder = temporaryFolder();
+    const state = new StateDict([["w\ud800", tensor([1])]]);
+    await expect(saveCheckpoint(state, join(folder, name))).rejects.toMatchObject({
+      code: "UNSUPPORTED",
+      message: /half of a surrogate pair/,
+    });
+    expect(readdirSync(folder)).toEqual([]);
+  },
+);

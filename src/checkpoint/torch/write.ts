@@ -7,6 +7,7 @@
 import { basename, extname } from "node:path";
 import { VistaError } from "../../core/errors.js";
 import { crc32 } from "../../core/io/crc32.js";
+import { LONE_SURROGATE } from "../../core/text.js";
 import type { OutputPart } from "../copy/parts.js";
 import { dtypeInfo } from "../tensor/dtype.js";
 import { contiguousStrides, type StateDict, type Tensor } from "../tensor/tensor.js";
@@ -20,9 +21,16 @@ const FORMAT_VERSION = "3\n";
 /**
  * Returns the parts of a torch file of a state dict, in order. Two names with one tensor share a storage in it.
  * @param path  the path of the output, whose name is the root folder in the zip
- * @throws VistaError `UNSUPPORTED` for a dtype or a number of dimensions that torch does not have, and for too many tensors
+ * @throws VistaError `UNSUPPORTED` for a dtype or a number of dimensions that torch does not have, for a name that is no text, and
+ *   for too many tensors
  */
 export function planTorchFile(state: StateDict, path: string): readonly OutputPart[] {
+  const unreadable = [...state.tensors.keys()].find((name) => LONE_SURROGATE.test(name));
+  if (unreadable !== undefined)
+    throw new VistaError("UNSUPPORTED", "a name has half of a surrogate pair, which is no text for others", {
+      record: JSON.stringify(unreadable),
+      hint: "Give another name.",
+    });
   const keys = new Map<Tensor, string>();
   for (const [tensor, name] of state.unique()) {
     const refuse = (what: string) =>
