@@ -44,7 +44,7 @@ export function parametersByShadow(names: Iterable<string>): Map<string, string[
  * Puts every shadow in the place of its parameter.
  *
  * @param tensors  the tensors by their names without prefix
- * @throws VistaError `INCOMPLETE` for a shadow without parameter, `AMBIGUOUS` where a shadow could be of two parameters,
+ * @throws VistaError `INCOMPLETE` for a shadow without parameter or with another prefix, `AMBIGUOUS` where a shadow could be of two parameters,
  *   `INCONSISTENT` where the shapes differ
  */
 export function foldEma(tensors: ReadonlyMap<string, Tensor>): {
@@ -55,7 +55,10 @@ export function foldEma(tensors: ReadonlyMap<string, Tensor>): {
   const folded: FoldedShadow[] = [];
   const byShadow = parametersByShadow(tensors.keys());
   for (const [name, shadow] of tensors) {
-    if (!isShadow(name)) continue;
+    if (!isShadow(name)) {
+      if (name.includes(EMA)) throw misplaced(name);
+      continue;
+    }
     const [parameter, second] = byShadow.get(name) ?? [];
     if (parameter === undefined) {
       throw new VistaError("INCOMPLETE", "no parameter of the model has this name without its dots", {
@@ -75,6 +78,15 @@ export function foldEma(tensors: ReadonlyMap<string, Tensor>): {
     folded.push({ shadow: name, parameter });
   }
   return { tensors: result, folded };
+}
+
+function misplaced(name: string): VistaError {
+  return new VistaError("INCOMPLETE", `another prefix is before ${EMA}, so that no shadow has a parameter`, {
+    record: name,
+    hint:
+      "Vista knows none of such names: take off what a wrapper put before them (torch.compile puts `_orig_mod.`), or use --no-ema " +
+      "or --raw to keep them.",
+  });
 }
 
 /**

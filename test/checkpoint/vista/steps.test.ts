@@ -209,6 +209,18 @@ describe("EMA", () => {
     );
   });
 
+  it("behind another prefix, as torch.compile puts, it is an error with the name, for which bin_to_st.py has an AssertionError", () => {
+    const compiled = Object.entries(weights).map(([name, of]) => [`_orig_mod.${name}`, of] as const);
+    const both = { ...Object.fromEntries(compiled), [`_orig_mod.${P}model_ema.abweight`]: tensor([7]) };
+    expect(() => apply(both)).toThrow(
+      expect.objectContaining({
+        code: "INCOMPLETE",
+        message: expect.stringContaining("_orig_mod.model_ema.abweight"),
+      }),
+    );
+    expect(apply(both, { ema: false }).tensors.size).toBe(compiled.length + 1);
+  });
+
   it("that could be of two parameters is an error with both names", () => {
     expect(() =>
       apply({ ...weights, [`${P}model.ab.weight`]: tensor([3]), [`${P}model_ema.abweight`]: tensor([7]) }),
