@@ -23,7 +23,10 @@ import { matchesRule, RULES, type RuleName, type TrainFinding } from "./rules.js
 export interface PreflightOptions extends RunOptions {
   /** The environment that the training would be started in; its `PATH` is where programs are looked for. */
   env: Record<string, string | undefined>;
-  /** The rules to look at, by code or group (`gpu`, `train/port-busy`); all where empty. */
+  /**
+   * The rules to look at, by code or group (`gpu`, `train/port-busy`); all where empty. A checkout or config that is not there is
+   * told in any case.
+   */
   only?: readonly string[] | undefined;
   /** The rules to leave out. */
   ignore?: readonly string[] | undefined;
