@@ -1,4 +1,4 @@
-/** The conversions of a merge to float32: of what the reference converts, and of 16-bit floats in `module`. */
+/** The conversions of a merge to float32: of buffers as the reference converts them, and of 16-bit floats in `module`. */
 import { remember } from "../../core/maps.js";
 import type { DType } from "../tensor/dtype.js";
 import { castTensor, type Tensor } from "../tensor/tensor.js";
@@ -6,8 +6,6 @@ import { isVersion, versionAtLeast } from "./version.js";
 
 /** The first version whose reference keeps the dtype of buffers that are not floating point; before, it made float32 of them. */
 const KEEPS_INTEGER_BUFFERS = [0, 19, 8];
-/** The first version whose script makes float32 of parameters too, frozen ones among them; before, each kept its dtype. */
-const CONVERTS_PARAMETERS = [0, 19, 7];
 
 export class Float32Casts {
   /** The number of tensors that were converted, by the dtype they had. */
@@ -22,17 +20,9 @@ export class Float32Casts {
    * Converts a buffer as the zero_to_fp32 of the DeepSpeed that saved this checkpoint does. Where no file says which version that
    * was, it follows the newest, which changes the fewest buffers.
    */
-  buffer(tensor: Tensor): Tensor {
-    return this.#isSince(KEEPS_INTEGER_BUFFERS) && !isFloat(tensor.dtype) ? tensor : this.#float32(tensor);
-  }
-
-  /** Converts a frozen or trained parameter as the script zero_to_fp32.py of that version does. */
-  parameter(tensor: Tensor): Tensor {
-    return this.#isSince(CONVERTS_PARAMETERS) ? this.buffer(tensor) : tensor;
-  }
-
-  #isSince(version: readonly number[]): boolean {
-    return !isVersion(this.dsVersion) || versionAtLeast(this.dsVersion, version);
+  asReference(tensor: Tensor): Tensor {
+    const keeps = !isVersion(this.dsVersion) || versionAtLeast(this.dsVersion, KEEPS_INTEGER_BUFFERS);
+    return keeps && !isFloat(tensor.dtype) ? tensor : this.#float32(tensor);
   }
 
   /**

@@ -203,9 +203,10 @@ export class ZeroPlan {
     await this.#addBuffers();
     this.#warnOfAbsentBuffers();
     if (!this.options.excludeFrozen) {
-      const frozen = await readFrozen(this.content.models, this.#stage);
-      await this.#addConverted("parameter", [...frozen]);
-      for (const name of frozen.keys()) this.#frozen.add(name);
+      for (const [name, tensor] of await readFrozen(this.content.models, this.#stage)) {
+        this.#add(name, tensor);
+        this.#frozen.add(name);
+      }
     }
     await this.#addTrained(await trained());
     for (const [alias, source] of this.#model.sharedParams) {
@@ -218,7 +219,11 @@ export class ZeroPlan {
   }
 
   async #addTrained({ tensors, groups, doubts }: TrainedParameters): Promise<void> {
-    await this.#addConverted("parameter", tensors);
+    for (const [name, tensor] of tensors) {
+      // What was frozen when the optimizer had it already is listed as both; the optimizer's weights count, as in the reference.
+      if (this.#frozen.delete(name)) this.tensors.set(name, tensor);
+      else this.#add(name, tensor);
+    }
     this.#trainedShapes = new Map(tensors.map(([name, { shape }]) => [name, shape]));
     this.#groups.push(...groups);
     this.#counts.trained = tensors.length;
@@ -235,11 +240,23 @@ export class ZeroPlan {
       this.#model.torchFile,
       buffers.map(([, description]) => description),
     );
-    const named = buffers.map(([name], i) => [name, tensors[i]!] as const);
-    await this.#addConverted("buffer", named);
+    const kept: string[] = [];
+    const rounded: string[] = [];
+    for (const [i, [name]] of buffers.entries()) {
+      const tensor = tensors[i]!;
+      const converted = this.#casts.asReference(tensor);
+      this.#add(name, converted);
+      if (converted !== tensor && (await float32Rounds(tensor))) rounded.push(name);
+      if (!isVersion(this.#dsVersion) && !isFloat(tensor.dtype)) kept.push(name);
+    }
     this.#counts.buffers = buffers.length;
-    const kept = named.flatMap(([name, { dtype }]) => (isFloat(dtype) ? [] : [name]));
-    if (kept.length > 0 && !isVersion(this.#dsVersion)) {
+    if (rounded.length > 0) {
+      this.#warnings.push(
+        `${plural(rounded.length, "buffer")} with values that float32 cannot hold, made float32 as zero_to_fp32 of ` +
+          `DeepSpeed ${this.#dsVersion ?? "of any version"} does: ${firstNames(rounded)}`,
+      );
+    }
+    if (kept.length > 0) {
       this.#warnings.push(
         `no file says the version of DeepSpeed: ${plural(kept.length, "buffer")} of integers and the like ` +
           `kept, of which zero_to_fp32 before 0.19.8 makes float32: ${firstNames(kept)}`,
@@ -260,26 +277,6 @@ export class ZeroPlan {
     if (absent.length === 0) return;
     this.#warnings.push(
       `${plural(absent.length, "buffer")} listed in buffer_names and not in \`module\`, so not in this state dict: ${firstNames(absent)}`,
-    );
-  }
-
-  /** Adds tensors as the reference converts them, and warns of those with values that float32 cannot hold. */
-  async #addConverted(
-    what: "buffer" | "parameter",
-    tensors: readonly (readonly [name: string, tensor: Tensor])[],
-  ): Promise<void> {
-    const rounded: string[] = [];
-    for (const [name, tensor] of tensors) {
-      const converted = this.#casts[what](tensor);
-      // What was frozen when the optimizer had it already is listed as both; the optimizer's weights count, as in the reference.
-      if (this.#frozen.delete(name)) this.tensors.set(name, converted);
-      else this.#add(name, converted);
-      if (converted !== tensor && (await float32Rounds(tensor))) rounded.push(name);
-    }
-    if (rounded.length === 0) return;
-    this.#warnings.push(
-      `${plural(rounded.length, what)} with values that float32 cannot hold, made float32 as zero_to_fp32 of ` +
-        `DeepSpeed ${this.#dsVersion ?? "of any version"} does: ${firstNames(rounded)}`,
     );
   }
 

@@ -112,7 +112,13 @@ describe.each(names)("%s", (name) => {
       const order = lost.map((one) => one.name);
       recovered.sort((a, b) => order.indexOf(a.name) - order.indexOf(b.name));
     }
-    expect(recovered).toEqual(lost.map(recoveredAs));
+    // A second name of a frozen parameter is that parameter, which the reference leaves in its type.
+    const frozen = [...info.renamed, ...info.shared]
+      .filter(([, source]) => info.frozen.includes(source))
+      .map(([name]) => name);
+    expect(recovered).toEqual(
+      lost.map((one) => (frozen.includes(one.name) ? asWriterWould(one, deepspeed) : recoveredAs(one))),
+    );
 
     for (const [first, ...aliases] of expected.reference.shared ?? expected.shared) {
       for (const alias of aliases) expect(written.tensors.get(alias)).toBe(written.tensors.get(first!));
