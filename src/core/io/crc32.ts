@@ -70,17 +70,23 @@ function shiftBy(bytes: number): number {
   return result;
 }
 
-let lastLength = -1;
-let lastShift = 0;
+/** The shifts by the lengths that were met. Tensors of a model have some dozens of lengths, and V8 has optimised nothing yet. */
+const shifts = new Map<number, number>();
+const MAX_SHIFTS = 1000;
+
+function knownShiftBy(bytes: number): number {
+  let shift = shifts.get(bytes);
+  if (shift === undefined) {
+    shift = shiftBy(bytes);
+    if (shifts.size === MAX_SHIFTS) shifts.clear();
+    shifts.set(bytes, shift);
+  }
+  return shift;
+}
 
 /** Returns the CRC-32 of A followed by B, computed from the CRC-32 of each and the length of B in bytes. */
 export function combineCrc32(crcA: number, crcB: number, lengthB: number): number {
-  // Most calls join full buffers, all of one length.
-  if (lengthB !== lastLength) {
-    lastShift = shiftBy(lengthB);
-    lastLength = lengthB;
-  }
-  return (multiply(lastShift, crcA) ^ crcB) >>> 0;
+  return (multiply(knownShiftBy(lengthB), crcA) ^ crcB) >>> 0;
 }
 
 /** Formats a CRC as messages show it: `0x0badcafe`. */
