@@ -130,8 +130,10 @@ it.each([
 
 it("with 32 descriptors a set of shards is written, verified and joined again", async () => {
   const folder = temporaryFolder();
+  // Node 22 and later keep 4 more for themselves than Node 20, which leaves the program 8.
+  const limit = process.version.startsWith("v20.") ? 32 : 36;
   const { code, stderr } = await shell(
-    "ulimit -n 32; $ckpt to-st $input -o set.safetensors --raw -q --max-shard-size 170KB && " +
+    `ulimit -n ${limit}; $ckpt to-st $input -o set.safetensors --raw -q --max-shard-size 170KB && ` +
       "$ckpt verify set.safetensors.index.json -q && $ckpt to-st set.safetensors.index.json -o one.safetensors --raw -q",
     folder,
   );
